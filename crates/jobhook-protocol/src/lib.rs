@@ -1,1 +1,29 @@
-//! The words of the protocol.
+//! The words that a job and its server exchange, and nothing that acts on them.
+//!
+//! Read in this order: [`environment`] is what a job is started with, [`key`] and
+//! [`signature`] prove who speaks, [`report`] is what a job says, [`status`] is what may
+//! follow from it, [`action`] is what the server answers, [`problem`] how it refuses.
+//!
+//! Nothing here reads a clock, opens a socket or touches a file: times and bytes are
+//! arguments. The written form of all this is `docs/protocol.md`; the clause a rule comes
+//! from is named beside it. The files in `conformance/vectors/` hold both to the same facts.
+
+pub mod action;
+pub mod environment;
+pub mod json;
+pub mod key;
+pub mod problem;
+pub mod report;
+pub mod signature;
+pub mod status;
+
+pub use action::{
+    ActionAnswer, ActionBody, AttemptBody, CancelBody, LineSource, LogLineBody, WitnessBody,
+};
+pub use environment::{EnvironmentError, JobEnvironment};
+pub use json::{Json, JsonError};
+pub use key::{KeyError, SecretKey, attempt_key};
+pub use problem::{Code, Problem};
+pub use report::{Delivery, Progress, Report, ReportError};
+pub use signature::{HeaderError, SignedHeaders, sign_v1, sign_webda};
+pub use status::{Event, IllegalTransition, Status};
