@@ -1,0 +1,124 @@
+//! The rows that a batch touches, held in memory while it is applied.
+
+use std::collections::HashMap;
+
+use crate::action::{Action, ActionId};
+use crate::attempt::{Attempt, AttemptRef};
+use crate::log::LogLine;
+use crate::window::Window;
+use crate::write::{Refusal, Write};
+
+/// A row, and what it was when the store last saw it.
+#[derive(Clone, Debug)]
+pub struct Row<T> {
+    value: T,
+    /// What the store holds: `None` if nothing yet.
+    stored: Option<Box<T>>,
+    changed: bool,
+}
+
+impl<T: Clone> Row<T> {
+    /// A row as it was read.
+    pub fn stored(value: T) -> Row<T> {
+        Row {
+            stored: Some(Box::new(value.clone())),
+            value,
+            changed: false,
+        }
+    }
+
+    /// A row that the store does not hold yet.
+    pub fn new(value: T) -> Row<T> {
+        Row {
+            value,
+            stored: None,
+            changed: true,
+        }
+    }
+
+    /// The row as it is now.
+    pub fn get(&self) -> &T {
+        &self.value
+    }
+
+    /// The row, to change it.
+    pub fn edit(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.value
+    }
+
+    /// Whether the store has to write it; then, what it holds of it so far.
+    pub fn change(&self) -> Option<(&T, Option<&T>)> {
+        self.changed
+            .then_some((&self.value, self.stored.as_deref()))
+    }
+
+    /// The store has written it.
+    pub fn mark_stored(&mut self) {
+        if self.changed {
+            self.stored = Some(Box::new(self.value.clone()));
+            self.changed = false;
+        }
+    }
+}
+
+/// Names what was applied of one reporter of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReporterKey {
+    /// The attempt.
+    pub attempt: AttemptRef,
+    /// The reporter's name.
+    pub reporter: String,
+}
+
+impl ReporterKey {
+    /// The reporter that a write is from.
+    pub fn of(write: &Write) -> Option<ReporterKey> {
+        let Write::Report(write) = write else {
+            return None;
+        };
+        let delivery = write.report.delivery.as_ref()?;
+        Some(ReporterKey {
+            attempt: write.attempt,
+            reporter: delivery.reporter.clone(),
+        })
+    }
+}
+
+/// The rows of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// Actions.
+    pub actions: HashMap<ActionId, Row<Action>>,
+    /// Attempts.
+    pub attempts: HashMap<AttemptRef, Row<Attempt>>,
+    /// What was applied of reporters.
+    pub reporters: HashMap<ReporterKey, Row<Window>>,
+    /// Lines to store, in order.
+    pub lines: Vec<LogLine>,
+    /// Attempts that closed: what is remembered of their reporters can go.
+    pub closed: Vec<AttemptRef>,
+}
+
+impl Rows {
+    /// The rows of an attempt whose job may still speak.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`], [`Refusal::Superseded`], [`Refusal::Closed`].
+    pub fn open_attempt(
+        &mut self,
+        at: AttemptRef,
+    ) -> Result<(&mut Row<Action>, &mut Row<Attempt>), Refusal> {
+        let action = self.actions.get_mut(&at.action).ok_or(Refusal::NotFound)?;
+        let attempt = self.attempts.get_mut(&at).ok_or(Refusal::NotFound)?;
+        let current = action.get().attempt;
+        if at.number < current {
+            Err(Refusal::Superseded { current })
+        } else if attempt.get().is_open() {
+            Ok((action, attempt))
+        } else {
+            Err(Refusal::Closed)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What starts and stops jobs: the contract of a runner.
+//!
+//! ```text
+//! start ──▶ Started ──▶ Output* ──▶ Ended          one stream of sightings a job
+//! ```
+//!
+//! A runner starts a job and testifies; it decides nothing. How an attempt is judged is
+//! [`crate::verdict`]'s, when to stop one the [dispatcher](crate::dispatcher)'s. An
+//! implementation is right when [`crate::runner_suite!`] passes on it.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jobhook_protocol::{JobEnvironment, LineSource};
+use tokio::sync::mpsc;
+
+use crate::action::Action;
+use crate::attempt::{AttemptRef, Saw};
+use crate::clock::Timestamp;
+
+/// Starts and stops the jobs of some action types.
+#[async_trait]
+pub trait Runner: fmt::Debug + Send + Sync + 'static {
+    /// Its name in the configuration, unique in a server.
+    fn name(&self) -> &str;
+
+    /// The action types it takes.
+    fn types(&self) -> &TypeFilter;
+
+    /// How many of its jobs may run at once.
+    fn concurrency(&self) -> usize;
+
+    /// How its jobs are treated.
+    fn terms(&self) -> Terms;
+
+    /// Starts the job of an attempt, or finds it if it was started before: starting an
+    /// attempt twice never gives two jobs. Returns as soon as the job is on its way.
+    ///
+    /// The stream ends with [`Sighting::Ended`], which comes after all output. A stream that
+    /// ends without it means that the runner is shutting down; the job goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    async fn start(&self, job: JobStart) -> Result<mpsc::Receiver<Sighting>, StartError>;
+
+    /// Ends a job: asks it to, and after `grace` makes it. Returns once that is under way;
+    /// the end itself is seen in the stream. Succeeds if the job is already gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StopError`]; asking again later may help.
+    async fn stop(&self, job: AttemptRef, grace: Duration) -> Result<(), StopError>;
+
+    /// Lets go of what is kept about a job whose attempt is closed and stored.
+    async fn forget(&self, job: AttemptRef);
+}
+
+/// Which action types a runner takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypeFilter {
+    /// Only these; every type if `None`.
+    pub only: Option<Vec<String>>,
+    /// But none of these: what earlier runners take.
+    pub except: Vec<String>,
+}
+
+impl TypeFilter {
+    /// Takes every type.
+    pub fn all() -> TypeFilter {
+        TypeFilter::default()
+    }
+
+    /// Takes the types named.
+    pub fn only<T: Into<String>>(types: impl IntoIterator<Item = T>) -> TypeFilter {
+        TypeFilter {
+            only: Some(types.into_iter().map(Into::into).collect()),
+            except: Vec::new(),
+        }
+    }
+
+    /// Whether it takes `action_type`.
+    pub fn takes(&self, action_type: &str) -> bool {
+        let named = |types: &[String]| types.iter().any(|named| named == action_type);
+        self.only.as_deref().is_none_or(named) && !named(&self.except)
+    }
+}
+
+/// How the jobs of a runner are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether an exit code of 0 is a success where the job said nothing.
+    pub auto_status: bool,
+    /// Whether only `v1` requests of the job count.
+    pub signature_required: bool,
+    /// How long a job that is asked to end has before it is made to.
+    pub grace: Duration,
+}
+
+/// What a runner needs to start a job.
+#[derive(Clone, Debug)]
+pub struct JobStart {
+    /// Which attempt.
+    pub attempt: AttemptRef,
+    /// The action, with its type and arguments.
+    pub action: Action,
+    /// What the job finds in its environment; holds its key.
+    pub environment: JobEnvironment,
+    /// How far the job's output is stored already; the stream goes on from there.
+    pub output_offset: u64,
+}
+
+/// What a runner sees of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sighting {
+    /// The job began.
+    Started {
+        /// When.
+        at: Timestamp,
+    },
+    /// The job wrote something.
+    Output(Output),
+    /// The job is gone, and all its output was sent.
+    Ended(Saw),
+}
+
+/// A stretch of a job's output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Where it begins, in the runner's own measure.
+    pub from: u64,
+    /// Where the next one begins.
+    pub to: u64,
+    /// Its lines, in order.
+    pub lines: Vec<OutputLine>,
+}
+
+/// One line of output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputLine {
+    /// Which stream; `Server` for what the runner has to say about a gap.
+    pub source: LineSource,
+    /// When it was written.
+    pub time: Timestamp,
+    /// The text, without its end.
+    pub text: String,
+}
+
+/// Why a job was not started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// It will never start like this: the action is refused, and not tried again.
+    #[error("{0}")]
+    Refused(String),
+    /// The runner cannot start anything at the moment; the start is repeated.
+    #[error("the runner is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// Why a stop did not get through.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the job could not be stopped: {0}")]
+pub struct StopError(pub String);
