@@ -1,13 +1,35 @@
-//! What a job server decides.
+//! What a job server decides, whatever it stores in, listens with or runs jobs on.
+//!
+//! Read in this order: [`action`] and [`attempt`] are the records, [`write`] the changes that
+//! can be made to them, [`ledger`] what each change means, [`verdict`] how an attempt is
+//! judged. [`store`] and [`runner`] are contracts with suites; [`memory`] is the plainest
+//! store. [`engine`] puts them to work: [`batcher`] commits, [`hook`] recognises jobs, and
+//! the dispatcher, the drivers and the reaper run beside.
+//!
+//! The engine knows no SQL, no HTTP, no Kubernetes and no processes.
 
 pub mod action;
 pub mod attempt;
+pub mod batcher;
+pub mod changes;
 pub mod clock;
+mod dispatcher;
+mod drive;
+pub mod engine;
+pub mod hook;
+pub mod keyring;
 pub mod ledger;
+mod live;
 pub mod log;
 pub mod memory;
+mod reaper;
 pub mod runner;
+mod slots;
 pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verdict;
 pub mod window;
 pub mod write;
+
+pub use engine::{Engine, EngineError, Launch, Settings};

@@ -249,10 +249,14 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn next_wake(&self) -> Result<Wake, StoreError> {
+    async fn next_wake(&self, now: Timestamp) -> Result<Wake, StoreError> {
         let tables = self.tables();
         Ok(Wake {
-            due: tables.waiting_actions().map(|action| action.due_at).min(),
+            due: tables
+                .waiting_actions()
+                .map(|action| action.due_at)
+                .filter(|due| *due > now)
+                .min(),
             expiry: tables
                 .waiting_actions()
                 .filter_map(|action| action.expires_at)

@@ -50,8 +50,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads the attempts that are open, with their actions: what a server takes up again.
     async fn open_attempts(&self) -> Result<Vec<(Action, Attempt)>, StoreError>;
 
-    /// When the next waiting action is due, and when the next one expires.
-    async fn next_wake(&self) -> Result<Wake, StoreError>;
+    /// When the next action that waits will be due, and when the next one will expire, both
+    /// later than `now`.
+    async fn next_wake(&self, now: Timestamp) -> Result<Wake, StoreError>;
 
     /// Up to `limit` waiting actions that expire at `now` or before, first to expire first.
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError>;

@@ -76,7 +76,7 @@ impl JobEnvironment {
         let secret_key =
             SecretKey::from_text(&required(JOB_SECRET_KEY)?).map_err(|error| match error {
                 KeyError::Empty => EnvironmentError::Missing(JOB_SECRET_KEY),
-                KeyError::NotLatin1 => invalid(JOB_SECRET_KEY, KeyError::NotLatin1),
+                other => invalid(JOB_SECRET_KEY, other),
             })?;
         let hook = read_hook(&required(JOB_HOOK)?)?;
         let attempt = set(JOB_ATTEMPT)
@@ -135,16 +135,39 @@ fn read_hook(text: &str) -> Result<String, EnvironmentError> {
     let rest = text
         .strip_prefix("http://")
         .or_else(|| text.strip_prefix("https://"));
-    match rest {
-        Some(rest)
-            if !rest.is_empty()
-                && !rest.starts_with('/')
-                && !rest.contains(char::is_whitespace) =>
-        {
-            Ok(text.trim_end_matches('/').to_owned())
-        }
-        _ => Err(invalid(JOB_HOOK, "it must be an http or https address")),
+    let Some(rest) = rest.filter(|rest| !rest.contains(char::is_whitespace)) else {
+        return Err(invalid(JOB_HOOK, "it must be an http or https address"));
+    };
+    if rest.contains(['?', '#']) {
+        return Err(invalid(
+            JOB_HOOK,
+            "it must have no query and no fragment, since paths are appended to it",
+        ));
     }
+    if !is_authority(rest.split('/').next().unwrap_or_default()) {
+        return Err(invalid(
+            JOB_HOOK,
+            "it must name a host, and a port from 1 to 65535 if any",
+        ));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// A host with an optional port; brackets hold an IPv6 address.
+fn is_authority(authority: &str) -> bool {
+    let host_end = authority.rfind(']').map_or(0, |end| end + 1);
+    let (host, port) = match authority[host_end..].rfind(':') {
+        Some(colon) => (
+            &authority[..host_end + colon],
+            Some(&authority[host_end + colon + 1..]),
+        ),
+        None => (authority, None),
+    };
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    !host.is_empty() && port.is_none_or(is_port)
 }
 
 fn read_attempt(text: &str) -> Result<u32, EnvironmentError> {

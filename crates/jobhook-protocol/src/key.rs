@@ -23,6 +23,12 @@ pub enum KeyError {
     /// A character above U+00FF has no latin-1 byte.
     #[error("the key has a character outside latin-1 (above U+00FF)")]
     NotLatin1,
+    /// Attempts are numbered from 1.
+    #[error("an attempt's number is 1 or more")]
+    NoAttempt,
+    /// Without a nonce two attempts could share a key.
+    #[error("an attempt's nonce is not empty")]
+    NoNonce,
 }
 
 impl SecretKey {
@@ -73,10 +79,25 @@ pub(crate) fn keyed(bytes: &[u8]) -> HmacSha256 {
 /// - `nonce`: drawn at random when the attempt was claimed; kept with it, not secret.
 ///
 /// A new attempt has a new key, so what an older one signs is told apart by arithmetic.
-pub fn attempt_key(master: &[u8], id: &str, attempt: u32, nonce: &str) -> SecretKey {
+///
+/// # Errors
+///
+/// [`KeyError::NoAttempt`] and [`KeyError::NoNonce`].
+pub fn attempt_key(
+    master: &[u8],
+    id: &str,
+    attempt: u32,
+    nonce: &str,
+) -> Result<SecretKey, KeyError> {
+    if attempt == 0 {
+        return Err(KeyError::NoAttempt);
+    }
+    if nonce.is_empty() {
+        return Err(KeyError::NoNonce);
+    }
     let mut mac = keyed(master);
     mac.update(format!("jobhook job-key\n{id}\n{attempt}\n{nonce}").as_bytes());
-    SecretKey(hex(&mac.finalize().into_bytes()).into_bytes())
+    Ok(SecretKey(hex(&mac.finalize().into_bytes()).into_bytes()))
 }
 
 /// Lower-case hexadecimal.
@@ -133,6 +154,11 @@ mod tests {
         assert_ne!(one, attempt_key(b"master", "a", 2, "n"));
         assert_ne!(one, attempt_key(b"master", "a", 1, "m"));
         assert_eq!(one, attempt_key(b"master", "a", 1, "n"));
-        assert_eq!(one.reveal().len(), 64);
+        assert_eq!(one.unwrap().reveal().len(), 64);
+        assert_eq!(
+            attempt_key(b"master", "a", 0, "n"),
+            Err(KeyError::NoAttempt)
+        );
+        assert_eq!(attempt_key(b"master", "a", 1, ""), Err(KeyError::NoNonce));
     }
 }

@@ -1,0 +1,175 @@
+//! Group commit: concurrent writes share transactions.
+//!
+//! ```text
+//! idle:  write ──▶ commit                       one commit of latency
+//! busy:  write ┐
+//!        write ├─ gathered while a commit runs ─▶ one commit for all
+//!        write ┘
+//! ```
+//!
+//! One loop owns the order. It never waits for more: what has come in while the last commit
+//! ran is the next batch. Data that the store refuses halves the batch until the culprit
+//! stands alone; a store that fails, fails all of it.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::changes::Changes;
+use crate::clock::Clock;
+use crate::ledger::Answer;
+use crate::store::{Store, StoreError};
+use crate::write::{Write, Written};
+
+/// How many writes share a transaction at most.
+const MAX_BATCH: usize = 1024;
+
+/// Gathers writes and commits them together. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub struct Batcher {
+    queue: mpsc::Sender<Item>,
+}
+
+/// Writes that belong together, and who waits for their answers.
+#[derive(Debug)]
+struct Item {
+    writes: Vec<Write>,
+    answer: oneshot::Sender<Result<Vec<Answer>, WriteFailure>>,
+}
+
+/// A store's failure, shared by all whose writes it took with it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct WriteFailure(#[from] Arc<StoreError>);
+
+impl From<StoreError> for WriteFailure {
+    fn from(error: StoreError) -> WriteFailure {
+        WriteFailure(Arc::new(error))
+    }
+}
+
+impl WriteFailure {
+    /// What the store said.
+    pub fn error(&self) -> &StoreError {
+        &self.0
+    }
+}
+
+impl Batcher {
+    /// Starts the loop; it ends when the last handle is gone and everything is written.
+    pub fn start(store: Arc<dyn Store>, changes: Arc<Changes>, clock: Arc<dyn Clock>) -> Batcher {
+        let (queue, items) = mpsc::channel(MAX_BATCH);
+        tokio::spawn(run(store, changes, clock, items));
+        Batcher { queue }
+    }
+
+    /// Applies one write.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteFailure`] if the store failed; a refusal is an answer.
+    pub async fn write(&self, write: Write) -> Result<Answer, WriteFailure> {
+        let mut answers = self.write_all(vec![write]).await?;
+        answers
+            .pop()
+            .ok_or_else(|| StoreError::Damaged("a write was not answered".into()).into())
+    }
+
+    /// Applies several writes in order in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteFailure`] if the store failed, and nothing of them was kept.
+    pub async fn write_all(&self, writes: Vec<Write>) -> Result<Vec<Answer>, WriteFailure> {
+        let gone = || {
+            WriteFailure::from(StoreError::Unavailable(
+                "the server is shutting down".into(),
+            ))
+        };
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .send(Item { writes, answer })
+            .await
+            .map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+async fn run(
+    store: Arc<dyn Store>,
+    changes: Arc<Changes>,
+    clock: Arc<dyn Clock>,
+    mut items: mpsc::Receiver<Item>,
+) {
+    let mut batch = Vec::new();
+    while items.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        commit(&*store, &changes, &*clock, std::mem::take(&mut batch)).await;
+    }
+}
+
+/// Commits a batch, in halves where its data is refused.
+async fn commit(store: &dyn Store, changes: &Changes, clock: &dyn Clock, batch: Vec<Item>) {
+    let mut pending = vec![batch];
+    while let Some(mut batch) = pending.pop() {
+        let writes: Vec<Write> = batch
+            .iter_mut()
+            .flat_map(|item| item.writes.iter().cloned())
+            .collect();
+        match store.apply(&writes, clock.now()).await {
+            Ok(answers) => answer(changes, batch, &writes, answers),
+            Err(StoreError::Data(_)) if batch.len() > 1 => {
+                let rest = batch.split_off(batch.len() / 2);
+                // The first half is popped first, so the order stands.
+                pending.push(rest);
+                pending.push(batch);
+            }
+            Err(error) => {
+                tracing::error!(error = %chain(&error), writes = writes.len(), "The store failed a batch of writes");
+                let failure = WriteFailure::from(error);
+                for item in batch {
+                    // Who asked may have gone away.
+                    let _ = item.answer.send(Err(failure.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn answer(changes: &Changes, batch: Vec<Item>, writes: &[Write], answers: Vec<Answer>) {
+    let mut work = false;
+    for (write, answer) in writes.iter().zip(&answers) {
+        let Ok(written) = answer else { continue };
+        if let Some(id) = write.action() {
+            changes.changed(id);
+        }
+        match written {
+            Written::Claimed(claimed) => claimed
+                .iter()
+                .for_each(|(action, _)| changes.changed(action.id)),
+            Written::Action(action) | Written::Closed(action, _) => {
+                work |= !action.status.is_final()
+            }
+            Written::Reported(_) | Written::Done => {}
+        }
+    }
+    if work {
+        changes.work_came();
+    }
+    let mut answers = answers.into_iter();
+    for item in batch {
+        let own = answers.by_ref().take(item.writes.len()).collect();
+        let _ = item.answer.send(Ok(own));
+    }
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

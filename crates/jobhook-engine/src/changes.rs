@@ -1,0 +1,64 @@
+//! Hints that something changed, for those who wait: followers of an action, and the
+//! dispatcher.
+//!
+//! A hint says only "look again"; what there is to see is in the store. Hints are lost with
+//! the process, so nobody may rely on one.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::action::ActionId;
+
+/// Spreads hints within this process.
+#[derive(Debug)]
+pub struct Changes {
+    followers: Mutex<HashMap<ActionId, watch::Sender<()>>>,
+    work: watch::Sender<()>,
+}
+
+impl Default for Changes {
+    fn default() -> Changes {
+        Changes {
+            followers: Mutex::default(),
+            work: watch::Sender::new(()),
+        }
+    }
+}
+
+impl Changes {
+    /// Hints about one action from now on.
+    pub fn follow(&self, id: ActionId) -> watch::Receiver<()> {
+        let mut followers = self
+            .followers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        followers
+            .entry(id)
+            .or_insert_with(|| watch::Sender::new(()))
+            .subscribe()
+    }
+
+    /// Hints that an action may wait for a runner.
+    pub fn work(&self) -> watch::Receiver<()> {
+        self.work.subscribe()
+    }
+
+    pub(crate) fn changed(&self, id: ActionId) {
+        let mut followers = self
+            .followers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = followers.get(&id)
+            && sender.send(()).is_err()
+        {
+            // The last follower has gone.
+            followers.remove(&id);
+        }
+    }
+
+    pub(crate) fn work_came(&self) {
+        self.work.send_replace(());
+    }
+}

@@ -1,0 +1,319 @@
+//! Watches over one attempt, from its claim to its close.
+//!
+//! ```text
+//! start ─▶ watch ──ended──▶ settle? ─▶ close
+//!            │ ▲
+//!            ▼ │ cancel mark, timeout, linger
+//!           stop
+//! ```
+//!
+//! A driver holds nothing that the store does not: if the server dies, the next one drives
+//! the attempt from the same rows. The runner's stream says what is seen, notes in
+//! [`crate::live`] what is heard; the ledger judges.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jobhook_protocol::JobEnvironment;
+use tokio::sync::mpsc;
+
+use crate::action::{Action, TimeoutKind};
+use crate::attempt::{Attempt, AttemptRef, Ending, Saw};
+use crate::clock::Timestamp;
+use crate::engine::Parts;
+use crate::live::{Notes, Watched};
+use crate::runner::{JobStart, Runner, Sighting, StartError};
+use crate::slots::Slot;
+use crate::write::{Write, Written};
+
+/// How long to wait before a runner that was unavailable is asked again.
+const RUNNER_AGAIN: Duration = Duration::from_secs(1);
+
+/// How many announced heartbeats of silence mean trouble.
+const HEARTBEATS: u32 = 3;
+
+/// Drives the attempt until it is closed or the engine stops.
+pub(crate) async fn drive(
+    parts: Arc<Parts>,
+    runner: Arc<dyn Runner>,
+    action: Action,
+    attempt: Attempt,
+    slot: Slot,
+) {
+    let watched = parts.live.watch(&action, &attempt);
+    let driver = Driver {
+        at: attempt.at,
+        parts,
+        runner,
+        action,
+        attempt,
+        watched,
+    };
+    // `None` means that the engine stops; the next one goes on.
+    let _ = driver.run(slot).await;
+    driver.parts.live.unwatch(driver.at.action);
+}
+
+struct Driver {
+    at: AttemptRef,
+    parts: Arc<Parts>,
+    runner: Arc<dyn Runner>,
+    action: Action,
+    /// As it was when the driver began.
+    attempt: Attempt,
+    watched: Arc<Watched>,
+}
+
+impl Driver {
+    async fn run(&self, slot: Slot) -> Option<()> {
+        if self.attempt.saw.is_none() {
+            let saw = match self.start().await? {
+                Ok(sightings) => self.watch(sightings).await?,
+                Err(reason) => self.saw(Ending::NotStarted { reason }),
+            };
+            self.parts
+                .persist(vec![Write::Gone {
+                    attempt: self.at,
+                    saw,
+                }])
+                .await?;
+        }
+        // The job is gone: what is left to do keeps nobody from starting.
+        drop(slot);
+        self.settle().await?;
+        self.close().await
+    }
+
+    fn saw(&self, ending: Ending) -> Saw {
+        Saw {
+            ending,
+            at: self.parts.clock.now(),
+            stopped: false,
+            usage: None,
+        }
+    }
+
+    /// Starts the job, or finds it. The inner error says why it never will start.
+    async fn start(&self) -> Option<Result<mpsc::Receiver<Sighting>, String>> {
+        let key = match self.parts.keyring.key_of(&self.attempt) {
+            Ok(key) => key,
+            Err(error) => return Some(Err(error.to_string())),
+        };
+        let environment = JobEnvironment {
+            id: self.at.action.to_string(),
+            secret_key: key,
+            hook: self.parts.settings.hook_url.clone(),
+            orchestrator: Some(self.parts.settings.orchestrator.clone()),
+            attempt: Some(self.at.number),
+            traceparent: self.action.traceparent.clone(),
+        };
+        loop {
+            let start = JobStart {
+                attempt: self.at,
+                action: self.action.clone(),
+                environment: environment.clone(),
+                output_offset: self.attempt.output_offset,
+            };
+            match self.runner.start(start).await {
+                Ok(sightings) => return Some(Ok(sightings)),
+                Err(StartError::Refused(reason)) => return Some(Err(reason)),
+                Err(StartError::Unavailable(reason)) => {
+                    tracing::warn!(action.id = %self.at.action, runner = self.runner.name(), reason, "A runner is unavailable");
+                    if !self.parts.pause(RUNNER_AGAIN).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Follows the job to its end, and stops it when that is called for.
+    async fn watch(&self, mut sightings: mpsc::Receiver<Sighting>) -> Option<Saw> {
+        // A mark that was set between claim and now has left no note.
+        if let Ok(Some(action)) = self.parts.store.action(self.at.action).await
+            && action.cancel.is_some()
+        {
+            self.watched.note(|notes| notes.cancelled = true);
+        }
+        let mut started_at = self.attempt.started_at;
+        let mut timed_out = self.attempt.timed_out.is_some();
+        let mut stop = StopCall::default();
+        loop {
+            let notes = self.watched.notes();
+            let now = self.parts.clock.now();
+            if !timed_out
+                && notes.said_final_at.is_none()
+                && let Some(kind) = self.fired(started_at, &notes, now)
+            {
+                self.parts
+                    .persist(vec![Write::TimeOut {
+                        attempt: self.at,
+                        kind,
+                    }])
+                    .await?;
+                timed_out = true;
+                continue;
+            }
+            let wanted = timed_out
+                || notes.cancelled
+                || self.lingers_until(&notes).is_some_and(|until| until <= now);
+            if wanted && stop.is_due(now) {
+                stop.called(
+                    self.runner
+                        .stop(self.at, self.runner.terms().grace)
+                        .await
+                        .is_ok(),
+                    now,
+                );
+            }
+            let wake = if wanted {
+                stop.again_at()
+            } else {
+                self.next_deadline(started_at, &notes)
+            };
+            tokio::select! {
+                sighting = sightings.recv() => match sighting {
+                    Some(Sighting::Started { at }) => {
+                        started_at.get_or_insert(at);
+                        self.parts.persist(vec![Write::Started { attempt: self.at, at }]).await?;
+                    }
+                    Some(Sighting::Output(output)) => {
+                        let answers = self.parts.persist(vec![Write::Output { attempt: self.at, output }]).await?;
+                        if let Some(Err(refusal)) = answers.first() {
+                            tracing::error!(action.id = %self.at.action, %refusal, "Output of a job was refused");
+                        }
+                    }
+                    Some(Sighting::Ended(saw)) => return Some(saw),
+                    None if self.parts.stopping.is_cancelled() => return None,
+                    None => return Some(self.saw(Ending::Lost { reason: "its runner lost sight of it".into() })),
+                },
+                () = self.watched.changed() => {}
+                () = self.parts.clock.sleep_until(wake.unwrap_or_default()), if wake.is_some() => {}
+                () = self.parts.stopping.cancelled() => return None,
+            }
+        }
+    }
+
+    /// A final word may still be on its way from a job that has reported before.
+    async fn settle(&self) -> Option<()> {
+        let until = self.parts.clock.now().plus(self.parts.settings.settle);
+        loop {
+            let notes = self.watched.notes();
+            if notes.heard_at.is_none() || notes.said_final_at.is_some() || notes.cancelled {
+                return Some(());
+            }
+            tokio::select! {
+                () = self.watched.changed() => {}
+                () = self.parts.clock.sleep_until(until) => return Some(()),
+                () = self.parts.stopping.cancelled() => return None,
+            }
+        }
+    }
+
+    async fn close(&self) -> Option<()> {
+        let answers = self
+            .parts
+            .persist(vec![Write::Close { attempt: self.at }])
+            .await?;
+        match answers.into_iter().next() {
+            Some(Ok(Written::Closed(action, closing))) => tracing::info!(
+                action.id = %action.id, attempt = self.at.number, outcome = closing.outcome.as_str(), action.status = %action.status,
+                "Action `{}`, attempt {}: {}", action.id, self.at.number,
+                closing.failure.as_ref().map_or(closing.outcome.as_str(), |failure| failure.message.as_str()),
+            ),
+            Some(Ok(other)) => {
+                tracing::error!(action.id = %self.at.action, ?other, "A close was answered with something else")
+            }
+            // Somebody closed it before.
+            Some(Err(refusal)) => {
+                tracing::debug!(action.id = %self.at.action, %refusal, "A close was refused")
+            }
+            None => {}
+        }
+        self.runner.forget(self.at).await;
+        Some(())
+    }
+
+    /// The timeouts that can end this attempt now, each with its moment.
+    fn deadlines(
+        &self,
+        started_at: Option<Timestamp>,
+        notes: &Notes,
+    ) -> [Option<(Timestamp, TimeoutKind)>; 3] {
+        let timeouts = &self.action.timeouts;
+        let run = started_at
+            .zip(timeouts.run)
+            .map(|(at, run)| (at.plus(run), TimeoutKind::Run));
+        let total = timeouts
+            .total
+            .map(|total| (self.action.created_at.plus(total), TimeoutKind::Total));
+        let silence = notes
+            .heartbeat
+            .map(|announced| announced * HEARTBEATS)
+            .or(timeouts.heartbeat);
+        let heartbeat = notes
+            .heard_at
+            .max(started_at)
+            .zip(silence)
+            .map(|(at, silence)| {
+                (
+                    self.parts.not_before_ready(at).plus(silence),
+                    TimeoutKind::Heartbeat,
+                )
+            });
+        [run, total, heartbeat]
+    }
+
+    fn fired(
+        &self,
+        started_at: Option<Timestamp>,
+        notes: &Notes,
+        now: Timestamp,
+    ) -> Option<TimeoutKind> {
+        let due = self
+            .deadlines(started_at, notes)
+            .into_iter()
+            .flatten()
+            .filter(|(at, _)| *at <= now);
+        due.min_by_key(|(at, _)| *at).map(|(_, kind)| kind)
+    }
+
+    fn lingers_until(&self, notes: &Notes) -> Option<Timestamp> {
+        notes
+            .said_final_at
+            .map(|said| said.plus(self.parts.settings.linger))
+    }
+
+    fn next_deadline(&self, started_at: Option<Timestamp>, notes: &Notes) -> Option<Timestamp> {
+        if let Some(until) = self.lingers_until(notes) {
+            return Some(until);
+        }
+        self.deadlines(started_at, notes)
+            .into_iter()
+            .flatten()
+            .map(|(at, _)| at)
+            .min()
+    }
+}
+
+/// Calling a runner to stop a job: once it got through that is enough, before it is tried again.
+#[derive(Default)]
+struct StopCall {
+    done: bool,
+    failed_at: Option<Timestamp>,
+}
+
+impl StopCall {
+    fn is_due(&self, now: Timestamp) -> bool {
+        !self.done && self.again_at().is_none_or(|at| at <= now)
+    }
+
+    fn called(&mut self, done: bool, now: Timestamp) {
+        self.done = done;
+        self.failed_at = (!done).then_some(now);
+    }
+
+    fn again_at(&self) -> Option<Timestamp> {
+        self.failed_at.map(|at| at.plus(RUNNER_AGAIN))
+    }
+}

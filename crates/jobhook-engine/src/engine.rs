@@ -1,0 +1,409 @@
+//! The engine from outside: launch, cancel, retry, report, and the loops that do the rest.
+//!
+//! ```text
+//!   API ── launch, cancel, retry ─┐                      ┌─ dispatcher, one loop a runner
+//!                                 ├─▶ Batcher ─▶ Store ◀─┼─ drivers, one a live attempt
+//!  hook ── report ────────────────┘                      └─ reaper, for what nobody takes
+//! ```
+//!
+//! Everything that is decided here is decided by the [ledger](crate::ledger) inside a
+//! transaction; the engine carries writes there and hints back.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jobhook_protocol::{Json, Report};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::action::{Action, ActionId, Failure, NewAction, Timeouts};
+use crate::attempt::Attempt;
+use crate::batcher::{Batcher, WriteFailure};
+use crate::changes::Changes;
+use crate::clock::{Clock, Timestamp};
+use crate::hook::{Hook, Proven};
+use crate::keyring::Keyring;
+use crate::live::Live;
+use crate::runner::Runner;
+use crate::slots::Slots;
+use crate::store::{Store, StoreError};
+use crate::write::{Refusal, ReportWrite, Reported, Write, Written};
+
+/// A running engine. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Parts>);
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) batcher: Batcher,
+    pub(crate) changes: Arc<Changes>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) hook: Hook,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) runners: Vec<(Arc<dyn Runner>, Arc<Slots>)>,
+    pub(crate) settings: Settings,
+    pub(crate) live: Live,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) loops: TaskTracker,
+    /// When this engine was ready: an outage before it is nobody's silence.
+    pub(crate) ready_at: OnceLock<Timestamp>,
+}
+
+/// What an engine is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of this server among those that share the store.
+    pub worker: String,
+    /// The address that jobs report to.
+    pub hook_url: String,
+    /// The `JOB_ORCHESTRATOR` of its jobs.
+    pub orchestrator: String,
+    /// How far a job's clock may be off; `None` for any, except where `v1` is spoken.
+    pub max_clock_skew: Option<Duration>,
+    /// How long a job may live on after its final word.
+    pub linger: Duration,
+    /// How long an attempt whose job is gone waits for a final word on its way, if the job
+    /// has reported before.
+    pub settle: Duration,
+}
+
+impl Settings {
+    /// The usual settings for a server named `worker` whose jobs report to `hook_url`.
+    pub fn new(worker: impl Into<String>, hook_url: impl Into<String>) -> Settings {
+        Settings {
+            worker: worker.into(),
+            hook_url: hook_url.into(),
+            orchestrator: "jobhook".into(),
+            max_clock_skew: Some(crate::hook::DEFAULT_SKEW),
+            linger: Duration::from_secs(30),
+            settle: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What is asked of a launch.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// The action's type, which picks the runner.
+    pub action_type: String,
+    /// What its job finds as arguments.
+    pub arguments: Option<Json>,
+    /// How many tries it has; 0 counts as 1.
+    pub attempts: u32,
+    /// When it is to start; at once if `None`.
+    pub scheduled: Option<Timestamp>,
+    /// What ends it when it takes too long.
+    pub timeouts: Timeouts,
+    /// W3C Trace Context of the request.
+    pub traceparent: Option<String>,
+}
+
+/// Why an engine did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The ledger refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Only a final action is run again.
+    #[error("the action is still {0}; only a final one is run again")]
+    NotFinal(jobhook_protocol::Status),
+    /// The store could not read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store could not write.
+    #[error(transparent)]
+    Write(#[from] WriteFailure),
+}
+
+impl Engine {
+    /// Puts an engine together. Nothing runs before [`Engine::start`], but launches and
+    /// reports are taken.
+    ///
+    /// - `runners`: in the order of the configuration; the first that takes a type gets it.
+    pub fn new(
+        store: Arc<dyn Store>,
+        runners: Vec<Arc<dyn Runner>>,
+        keyring: Keyring,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Engine {
+        let changes = Arc::new(Changes::default());
+        let keyring = Arc::new(keyring);
+        let hook = Hook::new(
+            Arc::clone(&store),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+            settings.max_clock_skew,
+        );
+        let batcher = Batcher::start(Arc::clone(&store), Arc::clone(&changes), Arc::clone(&clock));
+        let runners = runners
+            .into_iter()
+            .map(|runner| {
+                let slots = Slots::new(runner.concurrency());
+                (runner, slots)
+            })
+            .collect();
+        Engine(Arc::new(Parts {
+            store,
+            batcher,
+            changes,
+            keyring,
+            hook,
+            clock,
+            runners,
+            settings,
+            live: Live::default(),
+            stopping: CancellationToken::new(),
+            loops: TaskTracker::new(),
+            ready_at: OnceLock::new(),
+        }))
+    }
+
+    /// Takes up the attempts that are open in the store, then starts dispatching.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the open attempts could not be read.
+    pub async fn start(&self) -> Result<(), StoreError> {
+        let parts = &self.0;
+        let open = parts.store.open_attempts().await?;
+        let _ = parts.ready_at.set(parts.clock.now());
+        crate::dispatcher::adopt(parts, open);
+        crate::dispatcher::start(parts);
+        parts.loops.spawn(crate::reaper::run(Arc::clone(parts)));
+        parts.loops.close();
+        Ok(())
+    }
+
+    /// Stops dispatching and watching; jobs go on. Returns once everything in flight is
+    /// written.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.0.loops.close();
+        self.0.loops.wait().await;
+    }
+
+    /// Stores actions, all or none, and by that enqueues them. One whose type no runner
+    /// takes is stored as `ERROR`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Write`].
+    pub async fn launch(&self, launches: Vec<Launch>) -> Result<Vec<Action>, EngineError> {
+        let writes = launches
+            .into_iter()
+            .map(|launch| self.insert(launch, None))
+            .collect();
+        self.0
+            .batcher
+            .write_all(writes)
+            .await?
+            .into_iter()
+            .map(into_action)
+            .collect()
+    }
+
+    /// Launches a final action again, as a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: [`Refusal::NotFound`], [`EngineError::NotFinal`] or the store's.
+    pub async fn retry(&self, id: ActionId) -> Result<Action, EngineError> {
+        let action = self.0.store.action(id).await?.ok_or(Refusal::NotFound)?;
+        if !action.status.is_final() {
+            return Err(EngineError::NotFinal(action.status));
+        }
+        let launch = Launch {
+            action_type: action.action_type,
+            arguments: action.arguments,
+            attempts: action.attempts,
+            scheduled: None,
+            timeouts: action.timeouts,
+            traceparent: None,
+        };
+        into_action(self.0.batcher.write(self.insert(launch, Some(id))).await?)
+    }
+
+    /// Marks an action as cancelled: what has not started never will, what runs is stopped.
+    ///
+    /// - `by`: the name of the token that asks, or `local`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: [`Refusal::NotFound`], [`Refusal::AlreadyFinal`] or the store's.
+    pub async fn cancel(
+        &self,
+        id: ActionId,
+        by: String,
+        reason: Option<String>,
+    ) -> Result<Action, EngineError> {
+        let action = into_action(
+            self.0
+                .batcher
+                .write(Write::Cancel {
+                    action: id,
+                    by,
+                    reason,
+                })
+                .await?,
+        )?;
+        self.0.live.cancelled(id);
+        Ok(action)
+    }
+
+    /// Applies a report whose sender is proven.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`].
+    pub async fn report(&self, proven: Proven, report: Report) -> Result<Reported, EngineError> {
+        let write = ReportWrite {
+            attempt: proven.attempt(),
+            report,
+            job_time_ms: proven.job_time_ms(),
+        };
+        match self
+            .0
+            .batcher
+            .write(Write::Report(Box::new(write)))
+            .await??
+        {
+            Written::Reported(reported) => {
+                self.0.live.heard(&reported.attempt);
+                Ok(*reported)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Who may report.
+    pub fn hook(&self) -> &Hook {
+        &self.0.hook
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// Hints about changes.
+    pub fn changes(&self) -> &Changes {
+        &self.0.changes
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    /// Whether open attempts were taken up and dispatching goes on.
+    pub fn is_ready(&self) -> bool {
+        self.0.ready_at.get().is_some() && !self.0.stopping.is_cancelled()
+    }
+
+    /// The names of the runners, in order.
+    pub fn runner_names(&self) -> impl Iterator<Item = &str> {
+        self.0.runners.iter().map(|(runner, _)| runner.name())
+    }
+
+    fn insert(&self, launch: Launch, retry_of: Option<ActionId>) -> Write {
+        let taken = self
+            .0
+            .runners
+            .iter()
+            .any(|(runner, _)| runner.types().takes(&launch.action_type));
+        let refusal = (!taken).then(|| self.no_runner(&launch.action_type));
+        Write::Insert(Box::new(NewAction {
+            id: ActionId::draw(self.0.clock.now()),
+            action_type: launch.action_type,
+            arguments: launch.arguments,
+            attempts: launch.attempts.max(1),
+            scheduled: launch.scheduled,
+            timeouts: launch.timeouts,
+            retry_of,
+            traceparent: launch.traceparent,
+            refusal,
+        }))
+    }
+
+    fn no_runner(&self, action_type: &str) -> Failure {
+        let takes: Vec<String> = self
+            .0
+            .runners
+            .iter()
+            .flat_map(|(runner, _)| {
+                runner
+                    .types()
+                    .only
+                    .iter()
+                    .flatten()
+                    .map(|taken| format!("`{taken}`"))
+            })
+            .collect();
+        let known = if takes.is_empty() {
+            "no types at all".to_owned()
+        } else {
+            takes.join(", ")
+        };
+        Failure::new(
+            "no_runner",
+            format!(
+                "no runner takes the type `{action_type}`: the configured runners take {known}; add it to the `actions` of one"
+            ),
+        )
+    }
+}
+
+impl Parts {
+    /// Writes what must be written, however long the store is away; `None` once the engine
+    /// stops.
+    pub(crate) async fn persist(&self, writes: Vec<Write>) -> Option<Vec<crate::ledger::Answer>> {
+        const AGAIN: Duration = Duration::from_secs(1);
+        loop {
+            // The batcher has logged what went wrong.
+            if let Ok(answers) = self.batcher.write_all(writes.clone()).await {
+                return Some(answers);
+            }
+            if !self.pause(AGAIN).await {
+                return None;
+            }
+        }
+    }
+
+    /// Waits; `false` once the engine stops.
+    pub(crate) async fn pause(&self, duration: Duration) -> bool {
+        let until = self.clock.now().plus(duration);
+        tokio::select! {
+            () = self.clock.sleep_until(until) => true,
+            () = self.stopping.cancelled() => false,
+        }
+    }
+
+    /// What an attempt that runs now is measured from, if it is older than this engine.
+    pub(crate) fn not_before_ready(&self, moment: Timestamp) -> Timestamp {
+        self.ready_at
+            .get()
+            .map_or(moment, |ready| moment.max(*ready))
+    }
+
+    pub(crate) fn runner_of(&self, attempt: &Attempt) -> Option<&(Arc<dyn Runner>, Arc<Slots>)> {
+        self.runners
+            .iter()
+            .find(|(runner, _)| runner.name() == attempt.runner)
+    }
+}
+
+fn into_action(answer: crate::ledger::Answer) -> Result<Action, EngineError> {
+    match answer? {
+        Written::Action(action) => Ok(*action),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn unexpected(written: &Written) -> EngineError {
+    EngineError::Store(StoreError::Damaged(format!(
+        "a write was answered with {written:?}"
+    )))
+}

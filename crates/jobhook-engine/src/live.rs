@@ -1,0 +1,107 @@
+//! The jobs that this server watches over right now, and what it has heard of them since.
+//!
+//! The hook leaves notes here, the [driver](crate::drive) of the attempt reads them. It is
+//! a shortcut within the process: after a restart everything in it is read from the store.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::action::{Action, ActionId};
+use crate::attempt::Attempt;
+use crate::clock::Timestamp;
+
+/// Every live job, by its action: an action has one open attempt at most.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    jobs: Mutex<HashMap<ActionId, Arc<Watched>>>,
+}
+
+/// One job under watch.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    notes: Mutex<Notes>,
+    changed: Notify,
+}
+
+/// What is known of a job, as far as its driver needs it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Notes {
+    /// Cancellation is wanted.
+    pub(crate) cancelled: bool,
+    /// It was heard last.
+    pub(crate) heard_at: Option<Timestamp>,
+    /// The silence that it announced as normal.
+    pub(crate) heartbeat: Option<Duration>,
+    /// It said `SUCCESS` or `ERROR`.
+    pub(crate) said_final_at: Option<Timestamp>,
+}
+
+impl Live {
+    pub(crate) fn watch(&self, action: &Action, attempt: &Attempt) -> Arc<Watched> {
+        let notes = Notes {
+            cancelled: action.cancel.is_some(),
+            heard_at: attempt.heard_at,
+            heartbeat: attempt.heartbeat,
+            said_final_at: attempt.said_final_at,
+        };
+        let watched = Arc::new(Watched {
+            notes: Mutex::new(notes),
+            changed: Notify::new(),
+        });
+        self.jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(action.id, Arc::clone(&watched));
+        watched
+    }
+
+    pub(crate) fn unwatch(&self, id: ActionId) {
+        self.jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+    }
+
+    pub(crate) fn cancelled(&self, id: ActionId) {
+        self.note(id, |notes| notes.cancelled = true);
+    }
+
+    pub(crate) fn heard(&self, attempt: &Attempt) {
+        self.note(attempt.at.action, |notes| {
+            notes.heard_at = attempt.heard_at;
+            notes.heartbeat = attempt.heartbeat;
+            notes.said_final_at = attempt.said_final_at;
+        });
+    }
+
+    fn note(&self, id: ActionId, write: impl FnOnce(&mut Notes)) {
+        let watched = self
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned();
+        if let Some(watched) = watched {
+            watched.note(write);
+        }
+    }
+}
+
+impl Watched {
+    pub(crate) fn notes(&self) -> Notes {
+        *self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note(&self, write: impl FnOnce(&mut Notes)) {
+        write(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+
+    /// Returns once a note was written; one written before counts.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}

@@ -1,0 +1,155 @@
+//! A runner whose jobs the test plays by hand: it starts nothing, and shows what a test
+//! tells it to show.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::attempt::{AttemptRef, Ending, Saw};
+use crate::clock::Timestamp;
+use crate::runner::{JobStart, Runner, Sighting, StartError, StopError, Terms, TypeFilter};
+
+/// Takes every type it was given, and hands each start to the test.
+#[derive(Debug)]
+pub struct HandRunner {
+    name: String,
+    types: TypeFilter,
+    concurrency: usize,
+    started: mpsc::UnboundedSender<HandJob>,
+    stops: Mutex<HashMap<AttemptRef, mpsc::UnboundedSender<Duration>>>,
+    refuse: Option<String>,
+}
+
+/// A job that the test plays.
+#[derive(Debug)]
+pub struct HandJob {
+    /// What the engine asked for.
+    pub start: JobStart,
+    sightings: mpsc::Sender<Sighting>,
+    stops: mpsc::UnboundedReceiver<Duration>,
+}
+
+impl HandRunner {
+    /// A runner, and the jobs that it is asked to start.
+    pub fn new(
+        name: &str,
+        types: TypeFilter,
+        concurrency: usize,
+    ) -> (Arc<HandRunner>, mpsc::UnboundedReceiver<HandJob>) {
+        HandRunner::build(name, types, concurrency, None)
+    }
+
+    /// A runner that refuses every start for `reason`.
+    pub fn refusing(name: &str, reason: &str) -> Arc<HandRunner> {
+        HandRunner::build(name, TypeFilter::all(), 1, Some(reason.to_owned())).0
+    }
+
+    fn build(
+        name: &str,
+        types: TypeFilter,
+        concurrency: usize,
+        refuse: Option<String>,
+    ) -> (Arc<HandRunner>, mpsc::UnboundedReceiver<HandJob>) {
+        let (started, jobs) = mpsc::unbounded_channel();
+        let runner = HandRunner {
+            name: name.to_owned(),
+            types,
+            concurrency,
+            started,
+            stops: Mutex::default(),
+            refuse,
+        };
+        (Arc::new(runner), jobs)
+    }
+}
+
+impl HandJob {
+    /// Shows the job's start.
+    pub async fn began(&self, at: Timestamp) {
+        self.show(Sighting::Started { at }).await;
+    }
+
+    /// Shows anything.
+    pub async fn show(&self, sighting: Sighting) {
+        // An engine that stopped does not look any more.
+        let _ = self.sightings.send(sighting).await;
+    }
+
+    /// Shows the job's end with an exit code.
+    pub async fn exits(&self, code: i32, at: Timestamp) {
+        self.show(Sighting::Ended(Saw {
+            ending: Ending::Exited { code },
+            at,
+            stopped: false,
+            usage: None,
+        }))
+        .await;
+    }
+
+    /// Waits until the engine wants the job stopped; returns the grace.
+    pub async fn stopped(&mut self) -> Option<Duration> {
+        self.stops.recv().await
+    }
+}
+
+#[async_trait]
+impl Runner for HandRunner {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn types(&self) -> &TypeFilter {
+        &self.types
+    }
+
+    fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            auto_status: true,
+            signature_required: false,
+            grace: Duration::from_secs(10),
+        }
+    }
+
+    async fn start(&self, start: JobStart) -> Result<mpsc::Receiver<Sighting>, StartError> {
+        if let Some(reason) = &self.refuse {
+            return Err(StartError::Refused(reason.clone()));
+        }
+        let (sightings, seen) = mpsc::channel(16);
+        let (stop, stops) = mpsc::unbounded_channel();
+        self.stops
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(start.attempt, stop);
+        self.started
+            .send(HandJob {
+                start,
+                sightings,
+                stops,
+            })
+            .map_err(|_| StartError::Unavailable("the test has let go of the runner".into()))?;
+        Ok(seen)
+    }
+
+    async fn stop(&self, job: AttemptRef, grace: Duration) -> Result<(), StopError> {
+        let stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stop) = stops.get(&job) {
+            // A job that the test has dropped is gone already.
+            let _ = stop.send(grace);
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, job: AttemptRef) {
+        self.stops
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&job);
+    }
+}

@@ -1,0 +1,249 @@
+//! The crate against `conformance/vectors/`: the facts that every implementation shares.
+
+use jobhook_protocol::signature::{HashKind, JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
+use jobhook_protocol::{
+    EnvironmentError, Event, JobEnvironment, KeyError, SecretKey, SignedHeaders, Status,
+    attempt_key, sign_v1, sign_webda,
+};
+use serde_json::Value;
+
+/// What the server's window is for `v1` where checking is switched off (clause `SIG-25`).
+const DEFAULT_SKEW_MS: i64 = 300_000;
+
+fn cases(file: &str) -> Vec<Value> {
+    let path = format!(
+        "{}/../../conformance/vectors/{file}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(path).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let cases = document["cases"].as_array().unwrap().clone();
+    assert!(!cases.is_empty());
+    cases
+}
+
+fn text<'a>(case: &'a Value, field: &str) -> &'a str {
+    case[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("{field} of {case}"))
+}
+
+fn body(case: &Value) -> Vec<u8> {
+    match case["body_base64"].as_str() {
+        Some(base64) => unbase64(base64),
+        None => text(case, "body").as_bytes().to_vec(),
+    }
+}
+
+fn unbase64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let sextets: Vec<u32> = text
+        .bytes()
+        .filter_map(|byte| ALPHABET.iter().position(|a| *a == byte))
+        .map(|at| at as u32)
+        .collect();
+    let mut bytes = Vec::new();
+    for four in sextets.chunks(4) {
+        let bits = four
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (at, sextet)| bits | sextet << (18 - 6 * at));
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
+    }
+    bytes
+}
+
+/// Judges a request as a server does, in the order of the checks.
+fn judge(case: &Value) -> String {
+    let Ok(key) = SecretKey::from_text(text(case, "key")) else {
+        return "key_not_latin1".into();
+    };
+    let sent: Vec<(&str, &[u8])> = case["headers"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str().unwrap().as_bytes()))
+        .collect();
+    let headers = SignedHeaders::read(|name| {
+        sent.iter()
+            .filter(move |(sent, _)| sent.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value)
+    });
+    let headers = match headers {
+        Ok(headers) => headers,
+        Err(error) => return error.code().to_string(),
+    };
+    if !case["attempt_key_known"].as_bool().unwrap() || headers.id != text(case, "id") {
+        return "bad_signature".into();
+    }
+    let Some(kind) = headers.hash_kind(&key) else {
+        return "bad_signature".into();
+    };
+    let v1 = headers.has_signature() || kind == HashKind::V1;
+    let window = case["max_clock_skew_ms"]
+        .as_i64()
+        .or(v1.then_some(DEFAULT_SKEW_MS));
+    if window.is_some_and(|window| !headers.is_current(case["now_ms"].as_i64().unwrap(), window)) {
+        return "clock_skew".into();
+    }
+    let required = kind == HashKind::V1 || case["require_signature"] == Value::Bool(true);
+    if required && !headers.has_signature() {
+        return "signature_required".into();
+    }
+    let (method, target) = (text(case, "method"), text(case, "target"));
+    if headers.has_signature() && !headers.signature_fits(&key, method, target, &body(case)) {
+        return "bad_signature".into();
+    }
+    "accepted".into()
+}
+
+#[test]
+fn every_request_is_judged_as_the_vectors_say() {
+    for case in cases("signature") {
+        assert_eq!(
+            judge(&case),
+            text(&case, "expect"),
+            "{}: {}",
+            text(&case, "name"),
+            text(&case, "why")
+        );
+    }
+}
+
+#[test]
+fn every_request_is_signed_as_the_vectors_say() {
+    let signing: Vec<Value> = cases("signature")
+        .into_iter()
+        .filter(|case| case["signs"] == true)
+        .collect();
+    assert!(signing.len() > 10);
+    for case in signing {
+        let key = SecretKey::from_text(text(&case, "key")).unwrap();
+        let (id, time) = (text(&case, "id"), text(&case, "time"));
+        let headers = &case["headers"];
+        assert_eq!(
+            (headers[JOB_ID].as_str(), headers[JOB_TIME].as_str()),
+            (Some(id), Some(time)),
+            "{case}"
+        );
+        let (hash, signature) = match text(&case, "profile") {
+            "webda" => (sign_webda(&key, time), None),
+            _ => {
+                let (hash, signature) = sign_v1(
+                    &key,
+                    id,
+                    time,
+                    text(&case, "method"),
+                    text(&case, "target"),
+                    &body(&case),
+                );
+                (hash, Some(signature))
+            }
+        };
+        assert_eq!(headers[JOB_HASH].as_str(), Some(hash.as_str()), "{case}");
+        assert_eq!(
+            headers[JOB_SIGNATURE].as_str(),
+            signature.as_deref(),
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn every_key_is_derived_as_the_vectors_say() {
+    for case in cases("keys") {
+        let master: Vec<u8> = text(&case, "master_hex")
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        let attempt = u32::try_from(case["attempt"].as_u64().unwrap()).unwrap();
+        let derived = attempt_key(&master, text(&case, "id"), attempt, text(&case, "nonce"));
+        match case["expect"]["refused"].as_str() {
+            Some("attempt") => assert_eq!(derived, Err(KeyError::NoAttempt), "{case}"),
+            Some("nonce") => assert_eq!(derived, Err(KeyError::NoNonce), "{case}"),
+            _ => assert_eq!(
+                derived.unwrap().reveal(),
+                text(&case["expect"], "key"),
+                "{case}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn every_transition_is_judged_as_the_vectors_say() {
+    let cases = cases("transitions");
+    assert_eq!(cases.len(), Status::ALL.len() * Event::ALL.len());
+    for case in cases {
+        let from: Status = text(&case, "from").parse().unwrap();
+        let event = Event::ALL
+            .into_iter()
+            .find(|event| event.as_str() == text(&case, "event"))
+            .unwrap();
+        let to = case["to"].as_str().map(|to| to.parse::<Status>().unwrap());
+        assert_eq!(from.after(event).ok(), to, "{from} on {event}");
+    }
+}
+
+#[test]
+fn every_environment_is_read_as_the_vectors_say() {
+    for case in cases("environment") {
+        let read = JobEnvironment::read(|name| case["vars"][name].as_str().map(str::to_owned));
+        let expect = &case["expect"];
+        match read {
+            Ok(environment) => {
+                assert_eq!(environment.id, text(expect, "id"), "{case}");
+                assert_eq!(environment.hook, text(expect, "hook"), "{case}");
+                assert_eq!(
+                    environment.secret_key.reveal(),
+                    text(expect, "key"),
+                    "{case}"
+                );
+                assert_eq!(
+                    environment.attempt.map(u64::from),
+                    expect["attempt"].as_u64(),
+                    "{case}"
+                );
+                assert_eq!(
+                    environment.orchestrator.as_deref(),
+                    expect["orchestrator"].as_str(),
+                    "{case}"
+                );
+                assert_eq!(
+                    environment.traceparent.as_deref(),
+                    expect["traceparent"].as_str(),
+                    "{case}"
+                );
+            }
+            Err(EnvironmentError::Missing(name)) => {
+                assert_eq!(
+                    (text(expect, "error"), text(expect, "names")),
+                    ("missing_variable", name),
+                    "{case}"
+                );
+            }
+            Err(EnvironmentError::Invalid { name, reason }) => {
+                assert_eq!(
+                    (text(expect, "error"), text(expect, "names")),
+                    ("invalid_variable", name),
+                    "{case}"
+                );
+                assert!(!reason.contains("JOB_SECRET_KEY="), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_code_stands_in_the_written_protocol_with_its_status() {
+    let path = format!("{}/../../docs/protocol.md", env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(path).unwrap();
+    for code in jobhook_protocol::Code::ALL {
+        let row = document
+            .lines()
+            .find(|line| line.starts_with('|') && line.contains(&format!("`{code}`")))
+            .unwrap_or_else(|| panic!("docs/protocol.md has no row for {code}"));
+        assert!(row.contains(&code.status().to_string()), "{row}");
+    }
+}
