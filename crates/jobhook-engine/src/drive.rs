@@ -66,21 +66,24 @@ struct Driver {
 
 impl Driver {
     async fn run(&self, slot: Slot) -> Option<()> {
-        if self.attempt.saw.is_none() {
-            let saw = match self.start().await? {
-                Ok(sightings) => self.watch(sightings).await?,
-                Err(reason) => self.saw(Ending::NotStarted { reason }),
-            };
-            self.parts
-                .persist(vec![Write::Gone {
-                    attempt: self.at,
-                    saw,
-                }])
-                .await?;
-        }
+        let gone_at = match &self.attempt.saw {
+            Some(saw) => saw.at,
+            None => {
+                let saw = match self.start().await? {
+                    Ok(sightings) => self.watch(sightings).await?,
+                    Err(reason) => self.saw(Ending::NotStarted { reason }),
+                };
+                let at = saw.at;
+                let attempt = self.at;
+                self.parts
+                    .persist(vec![Write::Gone { attempt, saw }])
+                    .await?;
+                at
+            }
+        };
         // The job is gone: what is left to do keeps nobody from starting.
         drop(slot);
-        self.settle().await?;
+        self.settle(gone_at).await?;
         self.close().await
     }
 
@@ -195,8 +198,10 @@ impl Driver {
     }
 
     /// A final word may still be on its way from a job that has reported before.
-    async fn settle(&self) -> Option<()> {
-        let until = self.parts.clock.now().plus(self.parts.settings.settle);
+    async fn settle(&self, gone_at: Timestamp) -> Option<()> {
+        let until = gone_at
+            .min(self.parts.clock.now())
+            .plus(self.parts.settings.settle);
         loop {
             let notes = self.watched.notes();
             if notes.heard_at.is_none() || notes.said_final_at.is_some() || notes.cancelled {

@@ -407,3 +407,6 @@ fn unexpected(written: &Written) -> EngineError {
         "a write was answered with {written:?}"
     )))
 }
+
+#[cfg(test)]
+mod tests;

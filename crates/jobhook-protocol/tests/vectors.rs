@@ -1,5 +1,7 @@
 //! The crate against `conformance/vectors/`: the facts that every implementation shares.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use jobhook_protocol::signature::{HashKind, JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
 use jobhook_protocol::{
     EnvironmentError, Event, JobEnvironment, KeyError, SecretKey, SignedHeaders, Status,

@@ -1,1 +1,3 @@
-//! The server.
+//! The jobhook server: stores, runners, the HTTP surface and the command line.
+
+pub mod data_dir;

@@ -1,1 +1,2 @@
+//! The `jobhook` binary.
 fn main() {}

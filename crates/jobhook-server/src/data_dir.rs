@@ -1,0 +1,236 @@
+//! The data directory: who may use it, and the master key that lies in it.
+//!
+//! ```text
+//! jobhook.db  master.key (0600)  server.lock  supervisor.*  runs/
+//! ```
+//!
+//! One server at a time: `server.lock` is held as long as the process lives, and is let go
+//! by the kernel when it dies.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use jobhook_engine::keyring::{MasterKey, WeakKey};
+use nix::fcntl::{Flock, FlockArg};
+
+/// A data directory that this process alone serves.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// It could not be made or written to.
+    #[error("the data directory {} cannot be used: it must be writable for this user; choose another with --data-dir", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another server holds it.
+    #[error("the data directory {} is in use by another server{}; stop that one, or choose another with --data-dir", path.display(), holder(*pid))]
+    Taken {
+        /// Which.
+        path: PathBuf,
+        /// The other's process id, if it left one.
+        pid: Option<u32>,
+    },
+    /// Others can read the master key.
+    #[error("the master key {} can be read by others (mode {mode:o}); make it private with `chmod 600`", path.display())]
+    KeyNotPrivate {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// What lies there is no key.
+    #[error("the master key {} is not one", path.display())]
+    BadKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: WeakKey,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})"))
+        .unwrap_or_default()
+}
+
+impl DataDir {
+    /// Makes the directory if it is not there, private to this user, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// [`DataDirError`].
+    pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
+        let unusable = |source| DataDirError::Unusable {
+            path: path.to_owned(),
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(unusable)?;
+        let path = path.canonicalize().map_err(unusable)?;
+        let lock_file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("server.lock"))
+            .map_err(unusable)?;
+        let mut lock = match Flock::lock(lock_file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut text = String::new();
+                // Only decorates the message.
+                let _ = file.read_to_string(&mut text);
+                return Err(DataDirError::Taken {
+                    path,
+                    pid: text.trim().parse().ok(),
+                });
+            }
+            Err((_, error)) => return Err(unusable(error.into())),
+        };
+        lock.set_len(0).map_err(unusable)?;
+        writeln!(lock, "{}", std::process::id()).map_err(unusable)?;
+        Ok(DataDir { path, _lock: lock })
+    }
+
+    /// The directory, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the store lies.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("jobhook.db")
+    }
+
+    /// Reads the master key, or draws one on the first start.
+    ///
+    /// # Errors
+    ///
+    /// [`DataDirError`]; a key that others can read is refused, not mended, since they may
+    /// have read it.
+    pub fn master_key(&self) -> Result<MasterKey, DataDirError> {
+        let path = self.path.join("master.key");
+        let unusable = |source| DataDirError::Unusable {
+            path: path.clone(),
+            source,
+        };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => {
+                let mode = fs::metadata(&path).map_err(unusable)?.permissions().mode() & 0o777;
+                if mode & 0o077 != 0 {
+                    return Err(DataDirError::KeyNotPrivate { path, mode });
+                }
+                bytes
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.draw_key(&path).map_err(unusable)?
+            }
+            Err(error) => return Err(unusable(error)),
+        };
+        MasterKey::new(bytes).map_err(|source| DataDirError::BadKey { path, source })
+    }
+
+    /// A key is there whole or not at all: written beside, synced, renamed.
+    fn draw_key(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; MasterKey::MIN_LEN];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        let beside = self.path.join("master.key.new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_on_one_data_directory_is_refused_and_told_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = DataDir::open(folder.path()).unwrap();
+        let error = DataDir::open(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!(
+                "in use by another server (process {})",
+                std::process::id()
+            )),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_master_key_is_drawn_once_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(&folder.path().join("made/here")).unwrap();
+        let key = data_dir.master_key().unwrap();
+        assert_eq!(data_dir.master_key().unwrap().id(), key.id());
+        let path = data_dir.path().join("master.key");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(
+            data_dir.master_key(),
+            Err(DataDirError::KeyNotPrivate { mode: 0o644, .. })
+        ));
+    }
+
+    #[test]
+    fn a_key_that_is_too_short_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(folder.path()).unwrap();
+        let path = data_dir.path().join("master.key");
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .unwrap()
+            .write_all(b"short")
+            .unwrap();
+        assert!(matches!(
+            data_dir.master_key(),
+            Err(DataDirError::BadKey { .. })
+        ));
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_a_directory_is_unusable() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = DataDir::open(&file.join("below")).unwrap_err();
+        assert!(
+            error.to_string().contains("must be writable for this user"),
+            "{error}"
+        );
+    }
+}
