@@ -1,0 +1,39 @@
+//! What jobhook costs, each figure as a ratio against a limit measured in the same run.
+//!
+//! ```text
+//! jobhook-benches hook        reports a second, against a handler that stores nothing
+//! jobhook-benches launch      jobs a second, against a bare spawn-and-wait loop
+//! jobhook-benches children    memory of a running child
+//! ```
+//!
+//! Methods and figures are in `benches/README.md`. The server under test is the release
+//! binary `jobhook` beside this one, as a user starts it.
+
+mod bare_handler;
+mod children;
+mod client;
+mod hook;
+mod launch;
+mod memory;
+mod reporters;
+mod server;
+
+use anyhow::{Context, bail};
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("hook") => hook::run().await,
+        Some("launch") => launch::run().await,
+        Some("children") => children::run().await,
+        // The parts that run as processes of their own.
+        Some("reporters") => reporters::run_as_job().await,
+        Some("load") => hook::print_load().await,
+        Some("bare-handler") => bare_handler::serve().await,
+        Some("first-instruction") => {
+            launch::note_first_instruction(&arguments.next().context("a file")?)
+        }
+        _ => bail!("usage: jobhook-benches hook | launch | children"),
+    }
+}
