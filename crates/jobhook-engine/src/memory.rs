@@ -280,3 +280,30 @@ impl Store for MemoryStore {
         &self.installation
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::script;
+    use crate::testing::store_suite::SMALL_LOG;
+
+    async fn open(_: &Path, limits: LogLimits) -> MemoryStore {
+        MemoryStore::new(limits)
+    }
+
+    crate::store_suite!(open);
+
+    proptest! {
+        #[test]
+        fn the_rules_hold_whatever_happens(script in script::scripts()) {
+            let store = Arc::new(MemoryStore::new(SMALL_LOG));
+            futures_util::FutureExt::now_or_never(script::play(store, SMALL_LOG, &script))
+                .expect("nothing waits in memory");
+        }
+    }
+}

@@ -29,9 +29,11 @@ pub enum Place {
 }
 
 impl Window {
-    /// Tells what `seq` (from 1) is, without applying it.
+    /// Tells what `seq` (from 1; 0 is always outside) is, without applying it.
     pub fn place(&self, seq: u64) -> Place {
-        if seq > self.high {
+        if seq == 0 {
+            Place::Outside
+        } else if seq > self.high {
             if seq - self.high > WINDOW {
                 Place::Outside
             } else {

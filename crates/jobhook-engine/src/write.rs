@@ -100,7 +100,7 @@ pub struct ReportWrite {
 }
 
 /// What a change gave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Written {
     /// `Insert`, `Cancel`, `Expire`: the action as it is now.
     Action(Box<Action>),
@@ -115,7 +115,7 @@ pub enum Written {
 }
 
 /// What a report led to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reported {
     /// The action as it is now.
     pub action: Action,

@@ -56,7 +56,7 @@ pub(super) fn apply(rows: &mut Rows, write: &ReportWrite, now: Timestamp) -> Ans
     let attempt = attempt_row.edit();
     attempt.heard_at = Some(now);
     attempt.job_time_ms = Some(write.job_time_ms);
-    if let Some(seconds) = report.heartbeat {
+    if let Some(seconds) = report.heartbeat.filter(|_| counts) {
         attempt.heartbeat = Some(std::time::Duration::from_secs_f64(seconds));
     }
     let mut lines = Vec::new();

@@ -1,0 +1,138 @@
+//! What the cases of a suite are made of, one call each.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_errors_doc,
+    reason = "test code: a failure is to stop the test"
+)]
+
+use jobhook_protocol::{Delivery, Json, LineSource, Report, Status};
+
+use crate::action::{ActionId, NewAction, Timeouts};
+use crate::attempt::{Ending, Saw};
+use crate::clock::Timestamp;
+use crate::runner::{Output, OutputLine, Terms, TypeFilter};
+use crate::write::Claim;
+
+/// When the cases take place.
+pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+/// `ms` milliseconds after [`NOW`].
+pub const fn after(ms: i64) -> Timestamp {
+    Timestamp(NOW.0 + ms)
+}
+
+/// JSON from its text.
+pub fn json(text: &str) -> Json {
+    Json::from_text(text.to_owned()).unwrap()
+}
+
+/// An action of the type `Echo`, to start at once, with one try.
+pub fn echo() -> NewAction {
+    of_type("Echo")
+}
+
+/// An action of a type, to start at once, with one try.
+pub fn of_type(action_type: &str) -> NewAction {
+    NewAction {
+        id: ActionId::draw(NOW),
+        action_type: action_type.to_owned(),
+        arguments: None,
+        attempts: 1,
+        scheduled: None,
+        timeouts: Timeouts::default(),
+        retry_of: None,
+        traceparent: None,
+        refusal: None,
+    }
+}
+
+/// [`echo`], but to start later.
+pub fn echo_at(scheduled: Timestamp) -> NewAction {
+    NewAction {
+        scheduled: Some(scheduled),
+        ..echo()
+    }
+}
+
+/// [`echo`] with several tries.
+pub fn tried(attempts: u32) -> NewAction {
+    NewAction { attempts, ..echo() }
+}
+
+/// [`echo`] that does not wait for ever.
+pub fn hurried(timeouts: Timeouts) -> NewAction {
+    NewAction { timeouts, ..echo() }
+}
+
+/// A claim of up to `count` actions of these types.
+pub fn claim(types: TypeFilter, count: usize) -> Claim {
+    Claim {
+        runner: "local".into(),
+        worker: "server-1".into(),
+        types,
+        terms: Terms {
+            auto_status: true,
+            signature_required: false,
+            grace: std::time::Duration::from_secs(10),
+        },
+        key_id: "key-1".into(),
+        nonces: (0..count).map(|n| format!("nonce-{n}")).collect(),
+    }
+}
+
+/// A report of a status and nothing else.
+pub fn says(status: Status) -> Report {
+    Report {
+        status: Some(status),
+        ..Report::default()
+    }
+}
+
+/// A report of one line.
+pub fn line(text: &str) -> Report {
+    Report {
+        logs: vec![text.to_owned()],
+        ..Report::default()
+    }
+}
+
+/// The report as the `seq`-th of a reporter.
+pub fn sent(reporter: &str, seq: u64, report: Report) -> Report {
+    Report {
+        delivery: Some(Delivery {
+            reporter: reporter.to_owned(),
+            seq,
+        }),
+        ..report
+    }
+}
+
+/// A stretch of standard output.
+pub fn output(from: u64, to: u64, lines: &[&str]) -> Output {
+    let line = |text: &&str| OutputLine {
+        source: LineSource::Stdout,
+        time: NOW,
+        text: (*text).to_owned(),
+    };
+    Output {
+        from,
+        to,
+        lines: lines.iter().map(line).collect(),
+    }
+}
+
+/// The end that a runner saw at [`NOW`].
+pub fn saw(ending: Ending) -> Saw {
+    Saw {
+        ending,
+        at: NOW,
+        stopped: false,
+        usage: None,
+    }
+}
+
+/// A program that ended by itself.
+pub fn exited(code: i32) -> Ending {
+    Ending::Exited { code }
+}

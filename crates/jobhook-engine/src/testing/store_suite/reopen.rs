@@ -1,0 +1,64 @@
+//! What a store that is opened again still holds.
+
+use jobhook_protocol::{Report, Status};
+
+use super::Place;
+use crate::action::NewAction;
+use crate::testing::factory::*;
+
+pub async fn everything_answered_survives_reopening(place: Place) {
+    let clerk = place.open().await;
+    let arguments = Some(json("{\"n\": [1, 2]}"));
+    let at = clerk
+        .running(NewAction {
+            arguments,
+            ..tried(2)
+        })
+        .await;
+    clerk
+        .say(
+            at,
+            Report {
+                results: Some(json("1")),
+                ..line("one")
+            },
+        )
+        .await;
+    clerk.output(at, output(0, 8, &["two"])).await.unwrap();
+    let (action, attempt) = (clerk.action(at.action).await, clerk.attempt(at).await);
+    drop(clerk);
+
+    let clerk = place.open().await;
+    assert_eq!(
+        clerk.store().open_attempts().await.unwrap(),
+        [(action, attempt)]
+    );
+    assert_eq!(clerk.log(at.action).await, ["one", "two"]);
+    clerk.say(at, line("three")).await;
+    assert_eq!(clerk.end(at, exited(1)).await.0.status, Status::Scheduled);
+    drop(clerk);
+
+    let clerk = place.open().await;
+    assert_eq!(clerk.take().await.number, 2);
+    assert_eq!(clerk.log(at.action).await, ["one", "two", "three"]);
+}
+
+pub async fn reports_are_still_applied_once_after_reopening(place: Place) {
+    let clerk = place.open().await;
+    let at = clerk.running(echo()).await;
+    clerk.say(at, sent("r", 1, line("1"))).await;
+    clerk.say(at, sent("r", 3, line("3"))).await;
+    drop(clerk);
+
+    let clerk = place.open().await;
+    for seq in [1, 2, 3, 2] {
+        clerk.say(at, sent("r", seq, line(&seq.to_string()))).await;
+    }
+    assert_eq!(clerk.log(at.action).await, ["1", "3", "2"]);
+}
+
+pub async fn an_installation_keeps_its_id(place: Place) {
+    let id = place.open().await.store().installation().to_owned();
+    assert!(!id.is_empty());
+    assert_eq!(place.open().await.store().installation(), id);
+}
