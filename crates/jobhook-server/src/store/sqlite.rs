@@ -1,0 +1,188 @@
+//! The store of one machine: an SQLite database.
+//!
+//! ```text
+//! apply ──▶ writer (one connection) BEGIN IMMEDIATE · load · ledger · flush · COMMIT
+//! reads ──▶ readers (a pool), each one statement: a snapshot of the last commit
+//! ```
+//!
+//! It decides how rows lie in tables, never what a write means: that is the ledger's. It runs
+//! in WAL mode with `synchronous=FULL`: what `apply` answered survives a power cut.
+//!
+//! What makes it fast, where every statement costs a trip to the connection's thread:
+//!
+//! - **A batch costs a handful of statements.** Each statement handles all rows of its kind
+//!   in the batch (see [`bulk`]), and only those that changed.
+//! - **Narrow rows change, wide ones stay.** Arguments, results, details and error texts lie
+//!   in `payloads`, so a heartbeat or a log line never rewrites them; arguments, which never
+//!   change, are not even read again while they are in [`arguments`].
+//! - **Keys are the 16 bytes of the id, in tables without rowid.** Ids are UUIDv7, so new
+//!   actions and their attempts are appended at the right edge of one tree each; an integer
+//!   in place of the id would need a second tree to find it, on every report.
+
+mod arguments;
+mod bulk;
+mod columns;
+mod flush;
+mod open;
+mod read;
+mod tokens;
+mod transaction;
+mod trim;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use jobhook_engine::action::{Action, ActionId};
+use jobhook_engine::attempt::Attempt;
+use jobhook_engine::clock::Timestamp;
+use jobhook_engine::ledger::{self, Answer};
+use jobhook_engine::log::{LogLimits, LogLine};
+use jobhook_engine::store::{ActionQuery, Store, StoreError, Wake};
+use jobhook_engine::write::Write;
+use sqlx::SqlitePool;
+
+use arguments::Arguments;
+pub use open::OpenError;
+use transaction::SqliteTransaction;
+
+/// Keeps everything in one SQLite database.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// One connection: writers wait for each other here and not for the database's lock.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    limits: LogLimits,
+    installation: String,
+    arguments: Arguments,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, makes it if there is none, and brings an older one up
+    /// to date.
+    ///
+    /// - `limits`: how much of each log is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; nothing was changed then.
+    pub async fn open(path: &Path, limits: LogLimits) -> Result<SqliteStore, OpenError> {
+        let open::Opened {
+            writer,
+            readers,
+            installation,
+        } = open::open(path).await?;
+        Ok(SqliteStore {
+            writer,
+            readers,
+            limits,
+            installation,
+            arguments: Arguments::default(),
+        })
+    }
+
+    /// Waits for what is under way and closes the database, which folds its log into it.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn apply(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut open = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failure)?;
+        let mut transaction = SqliteTransaction::new(&mut open, self.limits, &self.arguments);
+        let answers = ledger::run(&mut transaction, writes, now).await?;
+        open.commit().await.map_err(failure)?;
+        Ok(answers)
+    }
+
+    async fn action(&self, id: ActionId) -> Result<Option<Action>, StoreError> {
+        read::action(&self.readers, id).await
+    }
+
+    async fn attempts(&self, id: ActionId) -> Result<Vec<Attempt>, StoreError> {
+        read::attempts(&self.readers, id).await
+    }
+
+    async fn last_attempts(&self, ids: &[ActionId]) -> Result<Vec<Attempt>, StoreError> {
+        read::last_attempts(&self.readers, ids).await
+    }
+
+    async fn list(&self, query: &ActionQuery) -> Result<Vec<Action>, StoreError> {
+        read::list(&self.readers, query).await
+    }
+
+    async fn lines(
+        &self,
+        id: ActionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogLine>, StoreError> {
+        read::lines(&self.readers, id, after, limit).await
+    }
+
+    async fn open_attempts(&self) -> Result<Vec<(Action, Attempt)>, StoreError> {
+        read::open_attempts(&self.readers).await
+    }
+
+    async fn next_wake(&self, now: Timestamp) -> Result<Wake, StoreError> {
+        read::next_wake(&self.readers, now).await
+    }
+
+    async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
+        read::expiring(&self.readers, now, limit).await
+    }
+
+    fn installation(&self) -> &str {
+        &self.installation
+    }
+}
+
+/// SQLite's primary result code of an error, if it is one of SQLite's.
+fn code(error: &sqlx::Error) -> Option<i32> {
+    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+/// What an error of the database means to who uses a store.
+fn failure(error: sqlx::Error) -> StoreError {
+    const CORRUPT: i32 = 11;
+    const TOO_BIG: i32 = 18;
+    const CONSTRAINT: i32 = 19;
+    const MISMATCH: i32 = 20;
+    const NOT_A_DATABASE: i32 = 26;
+
+    match (code(&error), &error) {
+        (Some(TOO_BIG | CONSTRAINT | MISMATCH), _) | (_, sqlx::Error::Encode(_)) => {
+            StoreError::Data(error.into())
+        }
+        (Some(CORRUPT | NOT_A_DATABASE), _)
+        | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+            StoreError::Damaged(error.to_string())
+        }
+        _ => StoreError::Unavailable(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    async fn open(directory: &Path, limits: LogLimits) -> SqliteStore {
+        SqliteStore::open(&directory.join("jobhook.db"), limits)
+            .await
+            .unwrap()
+    }
+
+    jobhook_engine::store_suite!(open, reopens);
+}

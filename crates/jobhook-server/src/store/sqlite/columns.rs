@@ -1,0 +1,313 @@
+//! How values lie in columns, both ways.
+//!
+//! The numbers here are in databases and never change their meaning.
+
+use std::time::Duration;
+
+use jobhook_engine::action::{Action, ActionId, LogMeter, TimeoutKind, Timeouts};
+use jobhook_engine::attempt::{Attempt, AttemptRef};
+use jobhook_engine::clock::Timestamp;
+use jobhook_engine::log::LogLine;
+use jobhook_engine::store::StoreError;
+use jobhook_protocol::{Json, LineSource, Status};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, Type};
+use uuid::Uuid;
+
+/// The columns that [`action`] reads, of a table called `a`.
+macro_rules! action_columns {
+    () => {
+        "a.id, a.action_type, a.status, a.attempt, a.attempts, a.created_at, a.updated_at, \
+         a.due_at, a.scheduled, a.expires_at, a.started_at, a.finished_at, a.cancel, \
+         a.retry_of, a.timeouts, a.traceparent, a.log_last, a.log_dropped, a.log_bytes, \
+         a.open, a.payloads"
+    };
+}
+
+/// The columns that [`attempt`] reads, of a table called `t`.
+macro_rules! attempt_columns {
+    () => {
+        "t.action, t.number, t.runner, t.worker, t.key_id, t.nonce, t.auto_status, \
+         t.signature_required, t.claimed_at, t.started_at, t.heard_at, t.job_time_ms, \
+         t.heartbeat_ns, t.said, t.said_final_at, t.said_failure, t.timed_out, \
+         t.output_offset, t.saw, t.closing"
+    };
+}
+
+pub(super) use {action_columns, attempt_columns};
+
+/// What is kept in `payloads`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i64)]
+pub(super) enum Payload {
+    Arguments = 0,
+    Results = 1,
+    Details = 2,
+    ErrorName = 3,
+    ErrorMessage = 4,
+}
+
+impl Payload {
+    pub(super) const ALL: [Payload; 5] = [
+        Payload::Arguments,
+        Payload::Results,
+        Payload::Details,
+        Payload::ErrorName,
+        Payload::ErrorMessage,
+    ];
+
+    pub(super) const fn code(self) -> i64 {
+        self as i64
+    }
+
+    pub(super) const fn bit(self) -> i64 {
+        1 << self.code()
+    }
+
+    pub(super) fn of(self, action: &Action) -> Option<&str> {
+        match self {
+            Payload::Arguments => action.arguments.as_ref().map(Json::as_str),
+            Payload::Results => action.results.as_ref().map(Json::as_str),
+            Payload::Details => action.status_details.as_ref().map(Json::as_str),
+            Payload::ErrorName => action.error_name.as_deref(),
+            Payload::ErrorMessage => action.error_message.as_deref(),
+        }
+    }
+
+    pub(super) fn put(self, action: &mut Action, body: String) -> Result<(), StoreError> {
+        let json = |text| Json::from_text(text).map_err(|error| damaged(action.id, error));
+        match self {
+            Payload::Arguments => action.arguments = Some(json(body)?),
+            Payload::Results => action.results = Some(json(body)?),
+            Payload::Details => action.status_details = Some(json(body)?),
+            Payload::ErrorName => action.error_name = Some(body),
+            Payload::ErrorMessage => action.error_message = Some(body),
+        }
+        Ok(())
+    }
+}
+
+/// One bit for each payload that `action` has.
+pub(super) fn payload_bits(action: &Action) -> i64 {
+    let has = |payload: &Payload| payload.of(action).is_some();
+    Payload::ALL
+        .into_iter()
+        .filter(has)
+        .fold(0, |bits, payload| bits | payload.bit())
+}
+
+pub(super) const fn status_code(status: Status) -> i64 {
+    match status {
+        Status::Scheduled => 0,
+        Status::Queued => 1,
+        Status::Starting => 2,
+        Status::Running => 3,
+        Status::Success => 4,
+        Status::Error => 5,
+        Status::Timeout => 6,
+        Status::Cancelled => 7,
+    }
+}
+
+pub(super) const fn source_code(source: LineSource) -> i64 {
+    match source {
+        LineSource::Job => 0,
+        LineSource::Stdout => 1,
+        LineSource::Stderr => 2,
+        LineSource::Server => 3,
+    }
+}
+
+/// The bytes of an id, as they are bound.
+pub(super) fn id_bytes(id: ActionId) -> Vec<u8> {
+    id.0.as_bytes().to_vec()
+}
+
+/// SQLite has no unsigned numbers. Ours count lines and bytes, and stay far below the edge.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn time(time: Option<Timestamp>) -> Option<i64> {
+    time.map(|time| time.0)
+}
+
+pub(super) fn nanos(duration: Option<Duration>) -> Option<i64> {
+    duration.map(|duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// JSON text of one of our own types.
+pub(super) fn text<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+    serde_json::to_string(value)
+}
+
+/// The JSON text of an optional value.
+pub(super) fn optional_text<T: Serialize>(
+    value: Option<&T>,
+) -> Result<Option<String>, serde_json::Error> {
+    value.map(text).transpose()
+}
+
+/// Timeouts as they are kept: nothing where there are none.
+pub(super) fn timeouts_text(timeouts: &Timeouts) -> Result<Option<String>, serde_json::Error> {
+    optional_text(Some(timeouts).filter(|timeouts| **timeouts != Timeouts::default()))
+}
+
+pub(super) fn damaged(what: impl std::fmt::Display, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("{what}: {why}"))
+}
+
+/// Reads a row column by column.
+pub(super) struct Reader<'r> {
+    row: &'r SqliteRow,
+    next: usize,
+}
+
+impl<'r> Reader<'r> {
+    pub(super) fn new(row: &'r SqliteRow) -> Reader<'r> {
+        Reader { row, next: 0 }
+    }
+
+    pub(super) fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T, StoreError> {
+        let value = self.row.try_get(self.next);
+        self.next += 1;
+        value.map_err(super::failure)
+    }
+
+    pub(super) fn id(&mut self) -> Result<ActionId, StoreError> {
+        read_id(self.get()?)
+    }
+
+    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, StoreError> {
+        let number: i64 = self.get()?;
+        T::try_from(number).map_err(|_| damaged("a number", format!("{number} is out of range")))
+    }
+
+    fn time(&mut self) -> Result<Timestamp, StoreError> {
+        self.get().map(Timestamp)
+    }
+
+    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.get::<Option<i64>>()?.map(Timestamp))
+    }
+
+    fn json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
+        let text: Option<&str> = self.get()?;
+        text.map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| damaged("a JSON column", error))
+    }
+}
+
+fn read_id(bytes: &[u8]) -> Result<ActionId, StoreError> {
+    Uuid::from_slice(bytes)
+        .map(ActionId)
+        .map_err(|error| damaged("an id", error))
+}
+
+fn status(code: i64) -> Result<Status, StoreError> {
+    Status::ALL
+        .into_iter()
+        .find(|status| status_code(*status) == code)
+        .ok_or_else(|| damaged("a status", code))
+}
+
+fn source(code: i64) -> Result<LineSource, StoreError> {
+    match code {
+        0 => Ok(LineSource::Job),
+        1 => Ok(LineSource::Stdout),
+        2 => Ok(LineSource::Stderr),
+        3 => Ok(LineSource::Server),
+        _ => Err(damaged("a line's source", code)),
+    }
+}
+
+fn timeout_kind(word: &str) -> Result<TimeoutKind, StoreError> {
+    [
+        TimeoutKind::Queue,
+        TimeoutKind::Run,
+        TimeoutKind::Heartbeat,
+        TimeoutKind::Total,
+    ]
+    .into_iter()
+    .find(|kind| kind.as_str() == word)
+    .ok_or_else(|| damaged("a timeout", word))
+}
+
+/// Reads an action without its payloads, and the bits of those that it has.
+pub(super) fn action(row: &mut Reader<'_>) -> Result<(Action, i64), StoreError> {
+    let action = Action {
+        id: row.id()?,
+        action_type: row.get()?,
+        status: status(row.get()?)?,
+        attempt: row.number()?,
+        attempts: row.number()?,
+        arguments: None,
+        results: None,
+        status_details: None,
+        error_name: None,
+        error_message: None,
+        created_at: row.time()?,
+        updated_at: row.time()?,
+        due_at: row.time()?,
+        scheduled: row.optional_time()?,
+        expires_at: row.optional_time()?,
+        started_at: row.optional_time()?,
+        finished_at: row.optional_time()?,
+        cancel: row.json()?,
+        retry_of: row.get::<Option<&[u8]>>()?.map(read_id).transpose()?,
+        timeouts: row.json()?.unwrap_or_default(),
+        traceparent: row.get()?,
+        log: LogMeter {
+            last: row.number()?,
+            dropped: row.number()?,
+            bytes: row.number()?,
+        },
+        open: row.get()?,
+    };
+    Ok((action, row.get()?))
+}
+
+/// Reads an attempt.
+pub(super) fn attempt(row: &mut Reader<'_>) -> Result<Attempt, StoreError> {
+    Ok(Attempt {
+        at: AttemptRef {
+            action: row.id()?,
+            number: row.number()?,
+        },
+        runner: row.get()?,
+        worker: row.get()?,
+        key_id: row.get()?,
+        nonce: row.get()?,
+        auto_status: row.get()?,
+        signature_required: row.get()?,
+        claimed_at: row.time()?,
+        started_at: row.optional_time()?,
+        heard_at: row.optional_time()?,
+        job_time_ms: row.get()?,
+        heartbeat: row
+            .get::<Option<i64>>()?
+            .map(|nanos| Duration::from_nanos(nanos.unsigned_abs())),
+        said: row.get::<Option<i64>>()?.map(status).transpose()?,
+        said_final_at: row.optional_time()?,
+        said_failure: row.json()?,
+        timed_out: row.get::<Option<&str>>()?.map(timeout_kind).transpose()?,
+        output_offset: row.number()?,
+        saw: row.json()?,
+        closing: row.json()?,
+    })
+}
+
+/// Reads a line of an action's log: number, time, attempt, source, text.
+pub(super) fn line(action: ActionId, row: &mut Reader<'_>) -> Result<LogLine, StoreError> {
+    Ok(LogLine {
+        action,
+        number: row.number()?,
+        time: row.time()?,
+        attempt: row.number()?,
+        source: source(row.get()?)?,
+        text: row.get()?,
+    })
+}
