@@ -260,6 +260,7 @@ impl Store for MemoryStore {
             expiry: tables
                 .waiting_actions()
                 .filter_map(|action| action.expires_at)
+                .filter(|expiry| *expiry > now)
                 .min(),
         })
     }

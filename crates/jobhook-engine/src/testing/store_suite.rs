@@ -8,7 +8,6 @@
     clippy::missing_errors_doc,
     reason = "test code: a failure is to stop the test"
 )]
-
 #![allow(missing_docs, reason = "the name of a case is its sentence")]
 
 pub mod batch;

@@ -175,6 +175,12 @@ fn failure(error: sqlx::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
+
+    use jobhook_engine::memory::MemoryStore;
+    use jobhook_engine::testing::script;
+    use jobhook_engine::testing::store_suite::SMALL_LOG;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -185,4 +191,19 @@ mod tests {
     }
 
     jobhook_engine::store_suite!(open, reopens);
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn it_answers_and_holds_what_the_store_in_memory_does(script in script::scripts()) {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            runtime.block_on(async {
+                let memory = Arc::new(MemoryStore::new(SMALL_LOG));
+                let sqlite = Arc::new(open(directory.path(), SMALL_LOG).await);
+                script::play_on_both(memory, sqlite, &script).await;
+            });
+        }
+    }
 }

@@ -59,9 +59,9 @@ const OPEN: &str = concat!(
 const LINES: &str = "SELECT number, time, attempt, source, text FROM lines \
     WHERE action = ? AND number > ? ORDER BY number LIMIT ?";
 const WAKE: &str = "SELECT \
-    (SELECT min(due_at) FROM actions INDEXED BY actions_due WHERE status < 2 AND due_at > ?), \
+    (SELECT min(due_at) FROM actions INDEXED BY actions_due WHERE status < 2 AND due_at > ?1), \
     (SELECT min(expires_at) FROM actions INDEXED BY actions_expiring \
-     WHERE expires_at IS NOT NULL)";
+     WHERE expires_at IS NOT NULL AND expires_at > ?1)";
 const EXPIRING: &str = concat!(
     "SELECT ",
     whole_action!(),

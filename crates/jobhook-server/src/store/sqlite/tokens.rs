@@ -105,3 +105,91 @@ impl Tokens for SqliteStore {
             .map_err(failure)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jobhook_engine::log::LogLimits;
+    use jobhook_engine::testing::factory::{NOW, after};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    async fn store() -> (TempDir, SqliteStore) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("jobhook.db");
+        let store = SqliteStore::open(&path, LogLimits::default()).await;
+        (directory, store.unwrap())
+    }
+
+    async fn find(store: &SqliteStore, token: &PlainToken, now: Timestamp) -> Option<Token> {
+        let hash = TokenHash::of(token.reveal());
+        store.find(hash, now).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_token_is_found_by_its_hash() {
+        let (_directory, store) = store().await;
+        let token = store.create("ci", Scope::Launch, NOW).await.unwrap();
+        let found = find(&store, &token, after(5)).await.unwrap();
+        assert_eq!((found.name.as_str(), found.scope), ("ci", Scope::Launch));
+        assert_eq!((found.created_at, found.last_used_at), (NOW, None));
+        let other = PlainToken::draw().unwrap();
+        assert_eq!(find(&store, &other, NOW).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_nowhere_in_the_database() {
+        let (directory, store) = store().await;
+        let token = store.create("ci", Scope::Admin, NOW).await.unwrap();
+        store.close().await;
+        let bytes = std::fs::read(directory.path().join("jobhook.db")).unwrap();
+        let holds = |wanted: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
+        assert!(holds(TokenHash::of(token.reveal()).as_bytes()));
+        assert!(!holds(&token.reveal().as_bytes()[3..]));
+    }
+
+    #[tokio::test]
+    async fn a_revoked_token_is_gone_at_once() {
+        let (_directory, store) = store().await;
+        assert!(!store.any().await.unwrap());
+        let token = store.create("ci", Scope::Read, NOW).await.unwrap();
+        assert!(store.any().await.unwrap());
+        assert!(store.revoke("ci").await.unwrap());
+        assert_eq!(find(&store, &token, NOW).await, None);
+        assert!(!store.any().await.unwrap());
+        assert!(!store.revoke("ci").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_name_is_taken_once_and_free_after_revocation() {
+        let (_directory, store) = store().await;
+        let first = store.create("ci", Scope::Read, NOW).await.unwrap();
+        let second = store.create("ci", Scope::Admin, NOW).await.unwrap_err();
+        assert!(matches!(second, TokenError::NameTaken(name) if name == "ci"));
+        store.revoke("ci").await.unwrap();
+        let third = store.create("ci", Scope::Read, NOW).await.unwrap();
+        assert_ne!(first, third);
+        let local = store.create("local", Scope::Read, NOW).await;
+        assert!(matches!(local, Err(TokenError::InvalidName)));
+    }
+
+    #[tokio::test]
+    async fn tokens_are_listed_by_name_with_their_last_use() {
+        let (_directory, store) = store().await;
+        let b = store.create("b", Scope::Operate, NOW).await.unwrap();
+        store.create("a", Scope::Read, after(1)).await.unwrap();
+        // Within a minute of each other the first use counts.
+        for ms in [10, 30_000, 60_009] {
+            find(&store, &b, after(ms)).await;
+        }
+        let listed = store.list().await.unwrap();
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|token| (token.name.as_str(), token.last_used_at))
+            .collect();
+        assert_eq!(listed, [("a", None), ("b", Some(after(10)))]);
+        find(&store, &b, after(60_010)).await;
+        let listed = store.list().await.unwrap();
+        assert_eq!(listed[1].last_used_at, Some(after(60_010)));
+    }
+}
