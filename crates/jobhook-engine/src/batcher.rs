@@ -146,10 +146,15 @@ fn answer(changes: &Changes, batch: Vec<Item>, writes: &[Write], answers: Vec<An
             Written::Claimed(claimed) => claimed
                 .iter()
                 .for_each(|(action, _)| changes.changed(action.id)),
-            Written::Action(action) | Written::Closed(action, _) => {
-                work |= !action.status.is_final()
+            Written::Action(action) => {
+                work |= !action.status.is_final();
+                if action.cancel.is_some() {
+                    changes.live.cancelled(action.id);
+                }
             }
-            Written::Reported(_) | Written::Done => {}
+            Written::Closed(action, _) => work |= !action.status.is_final(),
+            Written::Reported(reported) => changes.live.heard(&reported.attempt),
+            Written::Done => {}
         }
     }
     if work {

@@ -10,12 +10,15 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::action::ActionId;
+use crate::live::Live;
 
 /// Spreads hints within this process.
 #[derive(Debug)]
 pub struct Changes {
     followers: Mutex<HashMap<ActionId, watch::Sender<()>>>,
     work: watch::Sender<()>,
+    /// The drivers: they too learn of a commit when it is made, whoever waits for its answer.
+    pub(crate) live: Live,
 }
 
 impl Default for Changes {
@@ -23,6 +26,7 @@ impl Default for Changes {
         Changes {
             followers: Mutex::default(),
             work: watch::Sender::new(()),
+            live: Live::default(),
         }
     }
 }
@@ -34,6 +38,11 @@ impl Changes {
             .followers
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // An action that has ended gives no more hints that would clean up behind its last
+        // follower, so that happens when the table is full.
+        if followers.len() == followers.capacity() {
+            followers.retain(|_, sender| sender.receiver_count() > 0);
+        }
         followers
             .entry(id)
             .or_insert_with(|| watch::Sender::new(()))

@@ -182,4 +182,5 @@ async fn abandon(parts: Arc<Parts>, attempt: Attempt) {
             },
         ])
         .await;
+    parts.hook.forget(attempt.at.action);
 }

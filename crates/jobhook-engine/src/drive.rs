@@ -40,7 +40,7 @@ pub(crate) async fn drive(
     attempt: Attempt,
     slot: Slot,
 ) {
-    let watched = parts.live.watch(&action, &attempt);
+    let watched = parts.changes.live.watch(&action, &attempt);
     let driver = Driver {
         at: attempt.at,
         parts,
@@ -51,7 +51,8 @@ pub(crate) async fn drive(
     };
     // `None` means that the engine stops; the next one goes on.
     let _ = driver.run(slot).await;
-    driver.parts.live.unwatch(driver.at.action);
+    let live = &driver.parts.changes.live;
+    live.unwatch(driver.at.action, &driver.watched);
 }
 
 struct Driver {
@@ -235,6 +236,7 @@ impl Driver {
             }
             None => {}
         }
+        self.parts.hook.forget(self.at.action);
         self.runner.forget(self.at).await;
         Some(())
     }

@@ -23,7 +23,6 @@ use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::hook::{Hook, Proven};
 use crate::keyring::Keyring;
-use crate::live::Live;
 use crate::runner::Runner;
 use crate::slots::Slots;
 use crate::store::{Store, StoreError};
@@ -44,7 +43,6 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) runners: Vec<(Arc<dyn Runner>, Arc<Slots>)>,
     pub(crate) settings: Settings,
-    pub(crate) live: Live,
     pub(crate) stopping: CancellationToken,
     pub(crate) loops: TaskTracker,
     /// When this engine was ready: an outage before it is nobody's silence.
@@ -154,7 +152,6 @@ impl Engine {
             clock,
             runners,
             settings,
-            live: Live::default(),
             stopping: CancellationToken::new(),
             loops: TaskTracker::new(),
             ready_at: OnceLock::new(),
@@ -239,18 +236,12 @@ impl Engine {
         by: String,
         reason: Option<String>,
     ) -> Result<Action, EngineError> {
-        let action = into_action(
-            self.0
-                .batcher
-                .write(Write::Cancel {
-                    action: id,
-                    by,
-                    reason,
-                })
-                .await?,
-        )?;
-        self.0.live.cancelled(id);
-        Ok(action)
+        let cancel = Write::Cancel {
+            action: id,
+            by,
+            reason,
+        };
+        into_action(self.0.batcher.write(cancel).await?)
     }
 
     /// Applies a report whose sender is proven.
@@ -270,10 +261,7 @@ impl Engine {
             .write(Write::Report(Box::new(write)))
             .await??
         {
-            Written::Reported(reported) => {
-                self.0.live.heard(&reported.attempt);
-                Ok(*reported)
-            }
+            Written::Reported(reported) => Ok(*reported),
             other => Err(unexpected(&other)),
         }
     }

@@ -45,6 +45,7 @@ struct Known {
     at: AttemptRef,
     key: SecretKey,
     signature_required: bool,
+    closed: bool,
 }
 
 /// A sender whose hash was right, before its body is read.
@@ -89,6 +90,12 @@ pub enum Disbelief {
         own: u32,
         /// The newest.
         current: u32,
+    },
+    /// The key of an attempt that is over.
+    #[error("attempt {own} of the action is closed; its job should end itself")]
+    Closed {
+        /// The attempt whose key it is.
+        own: u32,
     },
     /// Signed too far from now.
     #[error("the request was signed {} ms {} the server's time; up to {max_ms} ms are accepted", off_ms.abs(), if *off_ms < 0 { "before" } else { "after" })]
@@ -145,6 +152,11 @@ impl Hook {
                 current,
             });
         }
+        if known.closed {
+            return Err(Disbelief::Closed {
+                own: known.at.number,
+            });
+        }
         let signed = headers.has_signature();
         let v1 = signed || kind == HashKind::V1;
         let window = if v1 {
@@ -173,6 +185,14 @@ impl Hook {
         })
     }
 
+    /// Lets go of what is remembered of an action, because an attempt of it has closed.
+    pub(crate) fn forget(&self, id: ActionId) {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+    }
+
     /// The attempt whose key made the hash, which hash it is, and the newest attempt's number.
     async fn find(
         &self,
@@ -188,10 +208,12 @@ impl Hook {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&id)
             .cloned();
-        if let Some(found) = remembered.and_then(|known| match_hash(&known, headers)) {
+        if let Some(found) = remembered.and_then(|known| match_hash(&known, headers))
+            && !found.0.closed
+        {
             return Ok(Some(found));
         }
-        // Maybe a newer attempt than those remembered.
+        // Maybe there is a newer attempt than those remembered.
         let known: Arc<[Known]> = self.read(id).await?.into();
         if known.is_empty() {
             let _ = headers.hash_kind(&self.stranger);
@@ -209,7 +231,12 @@ impl Hook {
     async fn read(&self, id: ActionId) -> Result<Vec<Known>, StoreError> {
         let attempts = self.store.attempts(id).await?;
         let known = attempts.into_iter().rev().filter_map(|attempt| match self.keyring.key_of(&attempt) {
-            Ok(key) => Some(Known { at: attempt.at, key, signature_required: attempt.signature_required }),
+            Ok(key) => Some(Known {
+                at: attempt.at,
+                key,
+                signature_required: attempt.signature_required,
+                closed: !attempt.is_open(),
+            }),
             Err(error) => {
                 tracing::error!(action.id = %id, attempt = attempt.at.number, %error, "An attempt has no key");
                 None

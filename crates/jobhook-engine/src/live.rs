@@ -58,11 +58,12 @@ impl Live {
         watched
     }
 
-    pub(crate) fn unwatch(&self, id: ActionId) {
-        self.jobs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
+    /// Ends the watch, unless the next attempt's has taken its place already.
+    pub(crate) fn unwatch(&self, id: ActionId, watched: &Arc<Watched>) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.get(&id).is_some_and(|own| Arc::ptr_eq(own, watched)) {
+            jobs.remove(&id);
+        }
     }
 
     pub(crate) fn cancelled(&self, id: ActionId) {

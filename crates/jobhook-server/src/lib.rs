@@ -1,4 +1,5 @@
 //! The jobhook server: stores, runners, the HTTP surface and the command line.
 
 pub mod data_dir;
+pub mod http;
 pub mod store;

@@ -259,6 +259,11 @@ async fn a_failed_attempt_is_followed_by_another_with_another_key() {
         .await
         .unwrap();
     assert_eq!(bench.until(id, |_| true).await.status, Status::Running);
+    // Believed while its attempt is open, and judged when that is over.
+    let proven = bench
+        .prove(&first.start.environment, r#"{"status":"SUCCESS"}"#)
+        .await
+        .unwrap();
     first.exits(1, NOW).await;
 
     let second = next_started(&mut jobs).await;
@@ -267,20 +272,12 @@ async fn a_failed_attempt_is_followed_by_another_with_another_key() {
         second.start.environment.secret_key,
         first.start.environment.secret_key
     );
-    // The zombie changes nothing, whether the hook has met the new job yet or not.
-    let proven = bench
-        .prove(&first.start.environment, r#"{"status":"SUCCESS"}"#)
-        .await
-        .unwrap();
+    // The zombie changes nothing, whether the hook or the ledger meets it.
     let refused = bench.engine.report(proven, Report::default()).await;
     assert!(matches!(
         refused,
         Err(EngineError::Refused(Refusal::Superseded { current: 2 }))
     ));
-    bench
-        .report(&second, r#"{"status":"RUNNING"}"#)
-        .await
-        .unwrap();
     let zombie = bench
         .prove(&first.start.environment, r#"{"status":"SUCCESS"}"#)
         .await;
@@ -710,4 +707,37 @@ async fn a_sender_is_believed_only_in_its_window_and_with_its_own_key() {
         hook.recognise(stranger).await,
         Err(Disbelief::BadSignature)
     ));
+}
+
+#[tokio::test]
+async fn the_job_of_a_closed_attempt_is_told_so_before_its_body_is_read() {
+    let (bench, mut jobs) = Bench::one_runner(1).await;
+    let id = bench.launch(of_type("Any")).await;
+    let job = next_started(&mut jobs).await;
+    bench.report(&job, r#"{"status":"SUCCESS"}"#).await.unwrap();
+    job.exits(0, NOW).await;
+    bench.until(id, |action| !action.open).await;
+    // The driver is done as well then.
+    bench.engine.stop().await;
+    let late = bench.prove(&job.start.environment, "{}").await;
+    assert!(
+        matches!(late, Err(Disbelief::Closed { own: 1 })),
+        "{late:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_cancel_whose_sender_has_gone_still_reaches_the_job() {
+    let (bench, mut jobs) = Bench::one_runner(1).await;
+    let id = bench.launch(of_type("Any")).await;
+    let mut job = next_started(&mut jobs).await;
+    job.began(NOW).await;
+    bench
+        .until(id, |action| action.status == Status::Running)
+        .await;
+    let mut cancel = Box::pin(bench.engine.cancel(id, "local".into(), None));
+    // Once polled it is in the queue; then its sender hangs up.
+    assert!(futures_util::poll!(cancel.as_mut()).is_pending());
+    drop(cancel);
+    assert!(job.stopped().await.is_some());
 }

@@ -1,0 +1,157 @@
+//! Launching, looking at, cancelling and retrying actions (clauses `API-5` to `API-19`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use jobhook_engine::action::{Action, ActionId};
+use jobhook_engine::attempt::Attempt;
+use jobhook_engine::store::{ActionQuery, StoreError};
+use jobhook_engine::write::Refusal;
+use jobhook_protocol::{ActionBody, Status};
+use serde::Serialize;
+
+use super::Surface;
+use super::auth::{Reader, Scope};
+use super::body;
+use super::fields::Fields;
+use super::launch::{self, Launches};
+use super::posted::Posted;
+use super::query::Parameters;
+use super::refusal::{Answered, Refused};
+
+/// The action that an address names. What cannot be an id is the id of no action.
+#[derive(Debug)]
+pub(super) struct Named(pub(super) ActionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refused;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Answered<Named> {
+        let id = Path::<String>::from_request_parts(head, state).await.ok();
+        id.and_then(|Path(id)| id.parse().ok())
+            .map(Named)
+            .ok_or_else(|| Refusal::NotFound.into())
+    }
+}
+
+pub(super) async fn launch(State(surface): State<Arc<Surface>>, request: Request) -> Answered {
+    let posted = Posted::receive(&surface, request, Scope::Launch).await?;
+    let traceparent = posted
+        .head
+        .headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| launch::is_traceparent(text));
+    match launch::read(posted.body, surface.limits.arguments, traceparent)? {
+        Launches::One(launch) => {
+            let launched = surface.engine.launch(vec![launch]).await?;
+            launched
+                .into_iter()
+                .next()
+                .map(created)
+                .ok_or_else(Refused::internal)
+        }
+        Launches::Many(launches) if launches.is_empty() => Ok(several(Vec::new())),
+        Launches::Many(launches) => {
+            let launched = surface.engine.launch(launches).await?;
+            let bodies = launched
+                .into_iter()
+                .map(|action| body::action(action, None));
+            Ok(several(bodies.collect()))
+        }
+    }
+}
+
+fn several(bodies: Vec<ActionBody>) -> Response {
+    (StatusCode::CREATED, body::json(&bodies)).into_response()
+}
+
+/// 201 with the address of the new action.
+fn created(action: Action) -> Response {
+    let address = format!("/api/v1/actions/{}", action.id);
+    let mut response =
+        (StatusCode::CREATED, body::json(&body::action(action, None))).into_response();
+    if let Ok(address) = HeaderValue::try_from(address) {
+        response.headers_mut().insert(header::LOCATION, address);
+    }
+    response
+}
+
+/// A page of actions.
+#[derive(Serialize)]
+struct Page {
+    actions: Vec<ActionBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+pub(super) async fn list(_: Reader, State(surface): State<Arc<Surface>>, uri: Uri) -> Answered {
+    let parameters = Parameters::read(&uri, &["status", "type", "limit", "cursor"])?;
+    let words = Status::ALL.map(|status| status.to_string()).join(", ");
+    let limit = parameters.limit(100, 1000)?;
+    let query = ActionQuery {
+        statuses: parameters.listed("status", &format!("some of {words}"))?,
+        action_type: parameters.one("type", "a type")?,
+        before: parameters.one("cursor", "the `next` of the page before")?,
+        // One more tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let store = surface.engine.store();
+    let mut actions = store.list(&query).await?;
+    let more = actions.len() > limit;
+    actions.truncate(limit);
+    let ids: Vec<ActionId> = actions.iter().map(|action| action.id).collect();
+    let attempts = store.last_attempts(&ids).await?;
+    let newest: HashMap<ActionId, &Attempt> = attempts
+        .iter()
+        .map(|attempt| (attempt.at.action, attempt))
+        .collect();
+    Ok(body::json(&Page {
+        next: ids.last().filter(|_| more).map(ActionId::to_string),
+        actions: actions
+            .into_iter()
+            .map(|action| {
+                let newest = newest.get(&action.id).copied();
+                body::action(action, newest)
+            })
+            .collect(),
+    }))
+}
+
+pub(super) async fn show(
+    _: Reader,
+    State(surface): State<Arc<Surface>>,
+    Named(id): Named,
+) -> Answered {
+    let store = surface.engine.store();
+    let action = store.action(id).await?.ok_or(Refusal::NotFound)?;
+    let attempts = store.attempts(id).await?;
+    Ok(body::json(&body::with_history(action, &attempts)))
+}
+
+pub(super) async fn cancel(State(surface): State<Arc<Surface>>, request: Request) -> Answered {
+    let mut posted = Posted::receive(&surface, request, Scope::Operate).await?;
+    let Named(id) = Named::from_request_parts(&mut posted.head, &()).await?;
+    let text = posted.object()?;
+    let fields = Fields::read(&text, &["reason"], String::new())?;
+    let reason = fields.parsed("reason", "it must be a text")?;
+    let action = surface.engine.cancel(id, posted.grant.name, reason).await?;
+    Ok(body::json(&shown(&surface, action).await?))
+}
+
+pub(super) async fn retry(State(surface): State<Arc<Surface>>, request: Request) -> Answered {
+    let mut posted = Posted::receive(&surface, request, Scope::Operate).await?;
+    let Named(id) = Named::from_request_parts(&mut posted.head, &()).await?;
+    Fields::read(&posted.object()?, &[], String::new())?;
+    Ok(created(surface.engine.retry(id).await?))
+}
+
+/// An action with the witnesses of its newest attempt.
+pub(super) async fn shown(surface: &Surface, action: Action) -> Result<ActionBody, StoreError> {
+    let attempts = surface.engine.store().last_attempts(&[action.id]).await?;
+    Ok(body::action(action, attempts.first()))
+}

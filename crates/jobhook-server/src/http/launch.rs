@@ -1,0 +1,189 @@
+//! What is asked of a launch, read from a body (clauses `API-5`, `API-6`, `LIM-3`).
+
+use std::time::Duration;
+
+use jobhook_engine::Launch;
+use jobhook_engine::action::Timeouts;
+use jobhook_protocol::{Code, Json, JsonError, json};
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::refusal::{Answered, Refused};
+
+/// What a launch may have.
+const FIELDS: [&str; 4] = ["type", "arguments", "attempts", "timeout"];
+
+/// The longest timeout, in seconds: some three hundred years.
+const MAX_TIMEOUT_S: f64 = 1e10;
+
+/// One launch, or several that are stored together.
+#[derive(Debug)]
+pub(super) enum Launches {
+    /// An object.
+    One(Launch),
+    /// An array of objects.
+    Many(Vec<Launch>),
+}
+
+/// Reads the body of `POST /actions`.
+///
+/// - `most`: the longest arguments, in bytes of JSON text.
+/// - `traceparent`: the trace context of the request.
+pub(super) fn read(body: Vec<u8>, most: usize, traceparent: Option<&str>) -> Answered<Launches> {
+    let text = json::clean(body)?;
+    let read = |text: &str, place: String| {
+        let launch = read_one(text, place, most)?;
+        Ok(Launch {
+            traceparent: traceparent.map(str::to_owned),
+            ..launch
+        })
+    };
+    if !text.trim_ascii_start().starts_with('[') {
+        return read(&text, String::new()).map(Launches::One);
+    }
+    let items: Vec<&RawValue> =
+        serde_json::from_str(&text).map_err(|error| JsonError::Malformed(error.to_string()))?;
+    let launches = items
+        .into_iter()
+        .enumerate()
+        .map(|(at, item)| read(item.get(), format!(" of launch {}", at + 1)));
+    launches.collect::<Answered<_>>().map(Launches::Many)
+}
+
+fn read_one(text: &str, place: String, most: usize) -> Answered<Launch> {
+    let fields = Fields::read(text, &FIELDS, place)?;
+    let expected = "it must be a text that is not empty";
+    let action_type = fields
+        .parsed::<String>("type", expected)?
+        .filter(|action_type| !action_type.is_empty())
+        .ok_or_else(|| fields.invalid("type", expected))?;
+    let arguments = fields.get("arguments");
+    if let Some(size) = arguments
+        .map(|raw| raw.get().len())
+        .filter(|size| *size > most)
+    {
+        let detail = format!("the arguments have {size} bytes; at most {most} are taken");
+        return Err(Refused::new(Code::BodyTooLarge, detail));
+    }
+    let expected = "it must be a whole number from 1 to 4294967295";
+    let attempts: u32 = fields.parsed("attempts", expected)?.unwrap_or(1);
+    if attempts == 0 {
+        return Err(fields.invalid("attempts", expected));
+    }
+    let run = fields
+        .get("timeout")
+        .map(|raw| {
+            duration(raw.get()).ok_or_else(|| {
+                fields.invalid(
+                    "timeout",
+                    "it must be a number of seconds above 0, or a text such as \"30s\", \"5m\", \"1h\"",
+                )
+            })
+        })
+        .transpose()?;
+    Ok(Launch {
+        action_type,
+        arguments: arguments.map(Json::from),
+        attempts,
+        timeouts: Timeouts {
+            run,
+            ..Timeouts::default()
+        },
+        ..Launch::default()
+    })
+}
+
+/// A number of seconds, or a text with a unit.
+fn duration(raw: &str) -> Option<Duration> {
+    let seconds = match serde_json::from_str::<f64>(raw) {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let text: String = serde_json::from_str(raw).ok()?;
+            let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let factor = match &text[digits.len()..] {
+                "ms" => 0.001,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                _ => return None,
+            };
+            let plain = digits
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.');
+            digits.parse::<f64>().ok().filter(|_| plain)? * factor
+        }
+    };
+    // Kept in milliseconds, so less than one would be none.
+    (0.001..=MAX_TIMEOUT_S)
+        .contains(&seconds)
+        .then(|| Duration::from_secs_f64(seconds))
+}
+
+/// Whether `text` is a W3C trace context of the version that is known.
+pub(super) fn is_traceparent(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let mut hex = |length: usize| {
+        parts.next().is_some_and(|part| {
+            part.len() == length
+                && part
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    };
+    text.starts_with("00-") && hex(2) && hex(32) && hex(16) && hex(2) && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_seconds_or_a_text_with_a_unit() {
+        for (raw, ms) in [
+            ("30", 30_000),
+            ("0.5", 500),
+            ("1e2", 100_000),
+            (r#""30s""#, 30_000),
+            (r#""1.5m""#, 90_000),
+            (r#""250ms""#, 250),
+            (r#""1h""#, 3_600_000),
+            (r#""2d""#, 172_800_000),
+        ] {
+            assert_eq!(duration(raw), Some(Duration::from_millis(ms)), "{raw}");
+        }
+        for raw in [
+            "0",
+            "-1",
+            "1e300",
+            "0.0001",
+            "true",
+            "[]",
+            r#""""#,
+            r#""30""#,
+            r#""s""#,
+            r#""-3s""#,
+            r#""1e3s""#,
+            r#""3 s""#,
+            r#""infs""#,
+            r#""3S""#,
+        ] {
+            assert_eq!(duration(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_trace_context_has_four_parts_of_hex() {
+        let right = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(right));
+        for wrong in [
+            "",
+            "00",
+            &right.to_uppercase(),
+            &right[1..],
+            &format!("{right}-00"),
+        ] {
+            assert!(!is_traceparent(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The HTTP surface: the hook that jobs report to, and the management API.
+//!
+//! ```text
+//! listen ─▶ guard ─┬─▶ report                    {hook}, {hook}/status
+//!                  ├─▶ auth ─▶ actions, logs     /api/v1/…
+//!                  └─▶ health                    /healthz, /readyz, /.well-known/jobhook
+//! ```
+//!
+//! Handlers unpack and pack; what is asked is decided by the [engine](jobhook_engine). How a
+//! refusal looks is decided in `refusal`, how an action looks in `body`, and nowhere else.
+//!
+//! Nothing here knows SQL, processes or the configuration file.
+
+mod actions;
+pub mod auth;
+mod body;
+mod fields;
+mod guard;
+mod health;
+mod hook_path;
+mod inbox;
+mod launch;
+mod listen;
+mod logs;
+mod loopback;
+mod posted;
+mod query;
+mod refusal;
+mod report;
+mod sse;
+mod tail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use jobhook_engine::Engine;
+use tokio_util::sync::CancellationToken;
+
+pub use auth::{Access, Grant, Scope, StaticToken, TokenError, TokenLookup};
+pub use hook_path::{BadHookPath, HookPath};
+pub use listen::serve;
+
+/// What the surface stands on.
+#[derive(Clone, Debug)]
+pub struct Surface {
+    /// What does the work.
+    pub engine: Engine,
+    /// Where jobs report.
+    pub hook: HookPath,
+    /// Who may use the management API.
+    pub access: Access,
+    /// What is too much, or too slow.
+    pub limits: HttpLimits,
+    /// Cancelled when the server shuts down: streams end then.
+    pub closing: CancellationToken,
+}
+
+/// What a request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// The longest body at the hook, in bytes.
+    pub hook_body: usize,
+    /// The longest body at the management API, in bytes.
+    pub api_body: usize,
+    /// The longest arguments of an action, in bytes of JSON text.
+    pub arguments: usize,
+    /// How long a body may pause.
+    pub stall: Duration,
+    /// How long a connection may take over the head of a request, or stay idle.
+    pub head: Duration,
+    /// How long a stream is silent before a comment shows that it lives.
+    pub comment: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> HttpLimits {
+        HttpLimits {
+            hook_body: 10 << 20,
+            api_body: 10 << 20,
+            arguments: 1 << 20,
+            stall: Duration::from_secs(30),
+            head: Duration::from_secs(60),
+            comment: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Every address that the server answers. [`serve`] listens for it.
+///
+/// Where it is served otherwise, requests must carry
+/// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo), or nobody is let in without a token.
+pub fn router(surface: Surface) -> Router {
+    let surface = Arc::new(surface);
+    let api = Router::new()
+        .route("/actions", get(actions::list).post(actions::launch))
+        .route("/actions/{uuid}", get(actions::show))
+        .route("/actions/{uuid}/logs", get(logs::read))
+        .route("/actions/{uuid}/cancel", post(actions::cancel))
+        .route("/actions/{uuid}/retry", post(actions::retry))
+        .method_not_allowed_fallback(guard::method_not_allowed)
+        .fallback(guard::not_found)
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&surface),
+            auth::admit,
+        ));
+    Router::new()
+        .route(surface.hook.as_str(), post(report::take))
+        .route(&surface.hook.status(), post(report::take))
+        .route("/healthz", get(health::lives))
+        .route("/readyz", get(health::is_ready))
+        .route("/.well-known/jobhook", get(health::describe))
+        .nest("/api/v1", api)
+        .method_not_allowed_fallback(guard::method_not_allowed)
+        .fallback(guard::not_found)
+        .layer(axum::middleware::from_fn(guard::guard))
+        .with_state(surface)
+}
