@@ -1,4 +1,5 @@
 //! The jobhook server: stores, runners, the HTTP surface and the command line.
 
+pub mod cli;
 pub mod config;
 pub mod data_dir;
