@@ -1,2 +1,7 @@
 //! The `jobhook` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jobhook_server::cli::main()
+}

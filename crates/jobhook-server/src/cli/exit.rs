@@ -1,0 +1,87 @@
+//! How a command ends: the exit codes, and what is said on the way out.
+
+use std::fmt;
+use std::io;
+
+use jobhook_protocol::Status;
+
+/// The exit codes. Scripts branch on them, so they never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done; of an action: `SUCCESS`.
+    Success = 0,
+    /// Of an action: `ERROR`. Of a report: refused.
+    Error = 1,
+    /// Of an action: `TIMEOUT`.
+    Timeout = 2,
+    /// Of an action: `CANCELLED`. Of a report: the server wants the job to stop.
+    Cancelled = 3,
+    /// The command line, a file it names or the environment is wrong.
+    Usage = 64,
+    /// Nobody answered.
+    Unreachable = 69,
+    /// Anything else.
+    Other = 70,
+    /// No token, or one that may not.
+    Denied = 77,
+    /// Ctrl-C, as shells count it.
+    Interrupted = 130,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// With a message for people.
+    Said { exit: Exit, message: String },
+    /// Whoever read our output has seen enough (`| head`): nothing to say.
+    ReaderGone,
+}
+
+/// What a command comes to.
+pub(crate) type Outcome = Result<Exit, Failure>;
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Failure {
+        Failure::Said {
+            exit,
+            message: message.to_string(),
+        }
+    }
+
+    pub(crate) fn usage(message: impl fmt::Display) -> Failure {
+        Failure::new(Exit::Usage, message)
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Failure::Said { exit, .. } => *exit,
+            Failure::ReaderGone => Exit::Success,
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// For errors of writing to our own output.
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+            _ => Failure::new(
+                Exit::Other,
+                format_args!("the output cannot be written: {error}"),
+            ),
+        }
+    }
+}
+
+impl From<Status> for Exit {
+    /// The code for an action that ended so; one that is not final has no code of its own.
+    fn from(status: Status) -> Exit {
+        match status {
+            Status::Success => Exit::Success,
+            Status::Error => Exit::Error,
+            Status::Timeout => Exit::Timeout,
+            Status::Cancelled => Exit::Cancelled,
+            Status::Scheduled | Status::Queued | Status::Starting | Status::Running => Exit::Other,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `jobhook launch`: one action, and on wish its end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use jobhook_protocol::Json;
+
+use super::api::{Api, LaunchBody, ServerOptions};
+use super::exit::{Exit, Failure, Outcome};
+use super::follow::Follower;
+use super::output::Output;
+use super::watch::{Lines, watch};
+use crate::config::{Surroundings, duration};
+
+/// Launch an action
+///
+/// Prints the action's id alone. With --wait or --follow the exit code is the action's:
+/// 0 SUCCESS, 1 ERROR, 2 TIMEOUT, 3 CANCELLED.
+#[derive(Debug, Args)]
+pub(crate) struct Launch {
+    /// The action's type, which picks the runner
+    #[arg(value_name = "TYPE")]
+    action_type: String,
+    /// Its arguments: JSON, @FILE for a file with JSON, or - for standard input
+    #[arg(long, value_name = "JSON")]
+    arguments: Option<String>,
+    /// How many tries it has [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    attempts: Option<u32>,
+    /// How long one try may run, such as 90s or 2h [default: no limit]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// Wait until it is over, and say how it ended
+    #[arg(long)]
+    wait: bool,
+    /// Show its log and progress on standard error until it is over
+    #[arg(long, short)]
+    follow: bool,
+    /// Print the action as JSON, and not only its id; with --wait or --follow as it ended
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+pub(crate) async fn run(
+    launch: Launch,
+    surroundings: &Surroundings,
+    output: &mut Output,
+) -> Outcome {
+    let api = Api::new(&launch.server, surroundings)?;
+    let arguments = launch
+        .arguments
+        .map(|text| json_argument("--arguments", &text, surroundings.directory()))
+        .transpose()?;
+    let body = LaunchBody {
+        action_type: launch.action_type,
+        arguments,
+        attempts: launch.attempts,
+        timeout: launch.timeout.and_then(seconds),
+    };
+    let launched = api.launch(&body).await?;
+    let id = launched.body.uuid;
+    let watches = launch.wait || launch.follow;
+    if !launch.json {
+        output.line(&id)?;
+    } else if !watches {
+        output.body(&launched.text)?;
+    }
+    output.flush()?;
+    if !watches {
+        return Ok(Exit::Success);
+    }
+    let (follower, lines) = if launch.follow {
+        (Follower::new(&api, &id), Lines::Err)
+    } else {
+        (Follower::of_the_end(&api, &id), Lines::Nowhere)
+    };
+    watch(follower, &id, lines, launch.json, output).await
+}
+
+/// Whole seconds as a whole number.
+fn seconds(timeout: Duration) -> Option<serde_json::Number> {
+    if timeout.subsec_nanos() == 0 {
+        Some(timeout.as_secs().into())
+    } else {
+        serde_json::Number::from_f64(timeout.as_secs_f64())
+    }
+}
+
+/// Takes JSON from the command line: itself, `@FILE`, or `-` for standard input. The text is
+/// kept as it is, so that no number changes on the way.
+pub(crate) fn json_argument(flag: &str, text: &str, directory: &Path) -> Result<Json, Failure> {
+    let (source, text) = if text == "-" {
+        let read = std::io::read_to_string(std::io::stdin());
+        ("standard input".to_owned(), read)
+    } else if let Some(path) = text.strip_prefix('@') {
+        (
+            path.to_owned(),
+            std::fs::read_to_string(directory.join(path)),
+        )
+    } else {
+        (String::new(), Ok(text.to_owned()))
+    };
+    let place = match source.as_str() {
+        "" => String::new(),
+        source => format!(" in {source}"),
+    };
+    let text = text
+        .map_err(|error| Failure::usage(format_args!("{flag}: cannot read {source}: {error}")))?;
+    serde_json::from_str::<Json>(&text).map_err(|error| {
+        let hint = if source.is_empty() && !text.trim_start().starts_with(['{', '[', '"']) {
+            "; a text needs quotes of its own, as in '\"text\"'"
+        } else {
+            ""
+        };
+        Failure::usage(format_args!("{flag} is not JSON{place}: {error}{hint}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, String> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.json"), " {\"n\": 1.50} ").unwrap();
+        json_argument("--arguments", text, directory.path())
+            .map(|json| json.as_str().to_owned())
+            .map_err(|failure| {
+                assert_eq!(failure.exit(), Exit::Usage);
+                let Failure::Said { message, .. } = failure else {
+                    panic!("nothing said");
+                };
+                message
+            })
+    }
+
+    #[test]
+    fn json_is_taken_as_it_is_written() {
+        assert_eq!(read("{\"n\": 1.50}").unwrap(), "{\"n\": 1.50}");
+        assert_eq!(read("@a.json").unwrap(), "{\"n\": 1.50}");
+        assert_eq!(read("null").unwrap(), "null");
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_its_place() {
+        assert_eq!(
+            read("{\"n\": }").unwrap_err(),
+            "--arguments is not JSON: expected value at line 1 column 7"
+        );
+        assert!(
+            read("text")
+                .unwrap_err()
+                .ends_with("a text needs quotes of its own, as in '\"text\"'")
+        );
+        assert!(
+            read("@b.json")
+                .unwrap_err()
+                .starts_with("--arguments: cannot read b.json: ")
+        );
+    }
+
+    #[test]
+    fn whole_seconds_are_sent_as_whole_numbers() {
+        let text = |ms| seconds(Duration::from_millis(ms)).unwrap().to_string();
+        assert_eq!(text(90_000), "90");
+        assert_eq!(text(1_500), "1.5");
+    }
+}

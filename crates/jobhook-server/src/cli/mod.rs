@@ -1,0 +1,159 @@
+//! The command line: what people type, and what scripts branch on.
+//!
+//! ```text
+//! serve  token  check          on the server's machine: configuration and data directory
+//! launch list show logs        anywhere: JOBHOOK_URL and JOBHOOK_TOKEN
+//! cancel retry
+//! report log                   inside a job: JOB_*
+//! ```
+//!
+//! Each command is a file: its flags, and what becomes of them. [`api`] and [`hook`] speak to
+//! a server, [`output`] alone writes, [`exit`] says what the exit codes mean. A command never
+//! reads the process's environment; it is given its [`Surroundings`].
+
+mod act;
+mod api;
+mod backoff;
+mod check;
+mod exit;
+mod follow;
+mod hook;
+mod http;
+mod launch;
+mod list;
+mod log;
+mod logs;
+mod output;
+mod report;
+mod serve;
+mod show;
+mod sse;
+mod token;
+mod watch;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Surroundings;
+use exit::{Exit, Failure, Outcome};
+use output::Output;
+
+/// Run background jobs anywhere, and see how they fare
+#[derive(Debug, Parser)]
+#[command(name = "jobhook", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; with --wait or --follow the action's: 0 SUCCESS, 1 ERROR, 2 TIMEOUT,
+3 CANCELLED; 64 wrong usage, 69 no answer from the server, 77 denied, 70 anything else.
+
+A server's address is read from JOBHOOK_URL, a token from JOBHOOK_TOKEN.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Launch(launch::Launch),
+    List(list::List),
+    Show(show::Show),
+    Logs(logs::Logs),
+    Cancel(act::Cancel),
+    Retry(act::Retry),
+    Token(token::Token),
+    Check(check::Check),
+    Report(report::Report),
+    Log(log::Log),
+}
+
+/// Runs the command line of this process to its end.
+///
+/// A binary that embeds the server's own command line returns this from `main`.
+pub fn main() -> ExitCode {
+    let exit = match Surroundings::of_this_process() {
+        Ok(surroundings) => {
+            let mut output = Output::of_this_process(&surroundings);
+            run(std::env::args_os(), &surroundings, &mut output)
+        }
+        // Without a working directory there is nothing to say it with but the code.
+        Err(_) => Exit::Other,
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    surroundings: &Surroundings,
+    output: &mut Output,
+) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // Asking for help or the version comes this way too, and is no error.
+        Err(error) if error.use_stderr() => {
+            output.note(error.to_string().trim_end());
+            return Exit::Usage;
+        }
+        Err(help) => {
+            return end(
+                output.body(&help.to_string()).map(|()| Exit::Success),
+                output,
+            );
+        }
+    };
+    let outcome = runtime(&cli.command).and_then(|runtime| {
+        let outcome = runtime.block_on(dispatch(cli.command, surroundings, output));
+        // A name that is still being looked up holds nobody back.
+        runtime.shutdown_background();
+        outcome
+    });
+    end(outcome, output)
+}
+
+fn end(outcome: Outcome, output: &mut Output) -> Exit {
+    match outcome.and_then(|exit| output.close().map(|()| exit)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if let Failure::Said { message, .. } = &failure {
+                let lines: Vec<_> = message
+                    .lines()
+                    .map(|line| output.err_style.text(line))
+                    .collect();
+                output.note(&format!("error: {}", lines.join("\n")));
+            }
+            failure.exit()
+        }
+    }
+}
+
+/// Several threads for the server; one is enough to wait for an answer.
+fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = match command {
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.enable_all().build().map_err(|error| {
+        Failure::new(
+            Exit::Other,
+            format_args!("the system gives no threads or files: {error}"),
+        )
+    })
+}
+
+async fn dispatch(command: Command, surroundings: &Surroundings, output: &mut Output) -> Outcome {
+    match command {
+        Command::Serve(serve) => serve::run(serve, surroundings, output).await,
+        Command::Launch(launch) => launch::run(launch, surroundings, output).await,
+        Command::List(list) => list::run(list, surroundings, output).await,
+        Command::Show(show) => show::run(show, surroundings, output).await,
+        Command::Logs(logs) => logs::run(logs, surroundings, output).await,
+        Command::Cancel(cancel) => act::cancel(cancel, surroundings, output).await,
+        Command::Retry(retry) => act::retry(retry, surroundings, output).await,
+        Command::Token(token) => token::run(token, surroundings, output).await,
+        Command::Check(check) => check::run(check, surroundings, output).await,
+        Command::Report(report) => report::run(report, surroundings, output).await,
+        Command::Log(log) => log::run(log, surroundings, output).await,
+    }
+}

@@ -1,0 +1,244 @@
+//! The only place that writes to standard output and standard error.
+//!
+//! What is asked for goes to standard output, everything else to standard error. On a
+//! terminal, text that others wrote is shown with its control characters escaped, so that a
+//! log line cannot drive the reader's terminal; into a file or a pipe it goes as it is.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use jobhook_protocol::Status;
+
+use super::exit::Failure;
+use crate::config::Surroundings;
+
+/// How text is shown on one of the two outputs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Style {
+    terminal: bool,
+    colour: bool,
+}
+
+/// Standard output and standard error.
+pub(crate) struct Output {
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    /// How to show text on standard output.
+    pub(crate) out_style: Style,
+    /// How to show text on standard error.
+    pub(crate) err_style: Style,
+    /// Whether the last line of the terminal is one that will be written over.
+    passing: bool,
+}
+
+impl Output {
+    pub(crate) fn of_this_process(surroundings: &Surroundings) -> Output {
+        let colour =
+            surroundings.get("NO_COLOR").is_none() && surroundings.get("TERM") != Some("dumb");
+        let style = |terminal| Style {
+            terminal,
+            colour: terminal && colour,
+        };
+        Output {
+            out: Box::new(BufWriter::new(io::stdout())),
+            err: Box::new(io::stderr()),
+            out_style: style(io::stdout().is_terminal()),
+            err_style: style(io::stderr().is_terminal()),
+            passing: false,
+        }
+    }
+
+    /// Writes a line to standard output. It may wait for [`flush`](Output::flush).
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.clear_passing();
+        writeln!(self.out, "{text}")?;
+        Ok(())
+    }
+
+    /// Writes a body of the API to standard output, as it came.
+    pub(crate) fn body(&mut self, text: &str) -> Result<(), Failure> {
+        self.line(text.trim_end_matches('\n'))?;
+        self.flush()
+    }
+
+    /// Makes what was written to standard output visible.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush()?;
+        Ok(())
+    }
+
+    /// Writes a line to standard error. Who cannot be told is not told.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.clear_passing();
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Shows a line on standard error that the next one will replace, if it is a terminal;
+    /// writes it like any other line, if not.
+    pub(crate) fn passing_note(&mut self, text: &str) {
+        if !self.err_style.terminal {
+            return self.note(text);
+        }
+        self.clear_passing();
+        let _ = write!(self.err, "{text}");
+        let _ = self.err.flush();
+        self.passing = true;
+    }
+
+    /// Whether standard error is a terminal.
+    pub(crate) fn err_is_terminal(&self) -> bool {
+        self.err_style.terminal
+    }
+
+    fn clear_passing(&mut self) {
+        if std::mem::take(&mut self.passing) {
+            let _ = write!(self.err, "\r\x1b[K");
+            let _ = self.err.flush();
+        }
+    }
+
+    /// Ends a command: nothing is left half-written.
+    pub(crate) fn close(&mut self) -> Result<(), Failure> {
+        self.clear_passing();
+        self.flush()
+    }
+}
+
+impl Style {
+    #[cfg(test)]
+    pub(crate) const TERMINAL: Style = Style {
+        terminal: true,
+        colour: true,
+    };
+
+    /// A text that somebody else wrote.
+    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.terminal || !text.contains(drives_terminals) {
+            return Cow::Borrowed(text);
+        }
+        let mut shown = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            match c {
+                '\n' => shown.push_str("\\n"),
+                '\r' => shown.push_str("\\r"),
+                c if drives_terminals(c) => {
+                    let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+                }
+                c => shown.push(c),
+            }
+        }
+        Cow::Owned(shown)
+    }
+
+    /// The word of a status, filled up to `width`.
+    pub(crate) fn status(&self, status: Status, width: usize) -> String {
+        let colour = match status {
+            Status::Success => "32",
+            Status::Error | Status::Timeout => "31",
+            Status::Cancelled => "33",
+            Status::Starting | Status::Running => "36",
+            Status::Scheduled | Status::Queued => "2",
+        };
+        if self.colour {
+            format!("\x1b[{colour}m{status:width$}\x1b[0m")
+        } else {
+            format!("{status:width$}")
+        }
+    }
+
+    /// A text that matters less.
+    pub(crate) fn dim(&self, text: &str) -> String {
+        if self.colour {
+            format!("\x1b[2m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Control characters but for the tab, and those that turn the direction of text.
+fn drives_terminals(c: char) -> bool {
+    (c.is_control() && c != '\t')
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+pub(crate) mod capture {
+    //! An output that a test can read.
+
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    pub(crate) struct Captured(Rc<RefCell<Vec<u8>>>);
+
+    impl Captured {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.borrow().clone()).unwrap()
+        }
+    }
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Standard output, standard error, and what they were given.
+    pub(crate) fn output(style: Style) -> (Output, Captured, Captured) {
+        let (out, err) = (Captured::default(), Captured::default());
+        let output = Output {
+            out: Box::new(out.clone()),
+            err: Box::new(err.clone()),
+            out_style: style,
+            err_style: style,
+            passing: false,
+        };
+        (output, out, err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = "a\x1b[2Jb\u{9b}c\u{202e}d\te\nf";
+
+    #[test]
+    fn a_log_line_cannot_drive_the_terminal() {
+        assert_eq!(
+            Style::TERMINAL.text(HOSTILE),
+            "a\\u{1b}[2Jb\\u{9b}c\\u{202e}d\te\\nf"
+        );
+    }
+
+    #[test]
+    fn off_a_terminal_text_is_left_alone() {
+        assert_eq!(Style::default().text(HOSTILE), HOSTILE);
+        assert_eq!(Style::default().status(Status::Error, 7), "ERROR  ");
+    }
+
+    #[test]
+    fn a_passing_note_leaves_no_trace_before_the_next_line() {
+        let (mut output, _, err) = capture::output(Style::TERMINAL);
+        output.passing_note("10 %");
+        output.note("a line");
+        assert_eq!(err.text(), "10 %\r\x1b[Ka line\n");
+    }
+
+    #[test]
+    fn off_a_terminal_a_passing_note_is_a_line() {
+        let (mut output, _, err) = capture::output(Style::default());
+        output.passing_note("10 %");
+        output.note("a line");
+        assert_eq!(err.text(), "10 %\na line\n");
+    }
+}

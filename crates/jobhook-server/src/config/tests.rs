@@ -1,0 +1,450 @@
+//! Each mistake has its own message, with its place. What the sections mean is tested where
+//! they are used.
+
+use std::time::Duration;
+
+use super::*;
+
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("jobhook.toml"), text).unwrap();
+    let surroundings = Surroundings::new(directory.path(), variables.iter().copied());
+    Config::load(None, &surroundings)
+}
+
+#[track_caller]
+fn refused(text: &str, message: &str) {
+    let error = load(text, &[]).unwrap_err();
+    assert_eq!(error.to_string(), message);
+}
+
+#[track_caller]
+fn local(text: &str) -> LocalRunner {
+    let config = load(text, &[]).unwrap();
+    let RunnerKind::Local(runner) = config.runners.into_iter().next().unwrap().kind;
+    runner
+}
+
+#[test]
+fn nothing_at_all_is_a_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config::load(None, &Surroundings::new(directory.path(), [])).unwrap();
+    assert_eq!(config.server.listen, DEFAULT_LISTEN);
+    assert_eq!(config.hook.url, "/async");
+    assert_eq!(config.hook.max_clock_skew, Some(Duration::from_secs(300)));
+    assert_eq!(config.limits.hook_body, 10 << 20);
+    assert_eq!(config.file, None);
+    assert_eq!(config.directory, directory.path());
+    assert!(config.runners.is_empty());
+}
+
+#[test]
+fn every_section_is_read() {
+    let config = load(
+        r#"
+        [server]
+        listen = "localhost:9000"
+        public_url = "https://jobs.example.org/"
+        data_dir = "data"
+        [hook]
+        url = "/hook"
+        signature = "v1"
+        max_clock_skew = "off"
+        [limits]
+        log_lines = 10
+        log_bytes = "1MiB"
+        arguments = 4096
+        [[auth.tokens]]
+        name = "ops"
+        sha256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
+        scope = "operate"
+        [store]
+        kind = "sqlite"
+        "#,
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:9000");
+    assert_eq!(config.hook.signature, Signature::V1);
+    assert_eq!(config.hook.max_clock_skew, None);
+    assert_eq!(config.limits.log_bytes, 1 << 20);
+    assert_eq!(config.limits.arguments, 4096);
+    assert_eq!(config.auth.tokens[0].scope, Scope::Operate);
+    assert!(config.auth.tokens[0].sha256.starts_with("e3b0"));
+    assert_eq!(
+        config.hook_address(config.server.listen),
+        "https://jobs.example.org/hook"
+    );
+}
+
+#[test]
+fn a_local_runner_is_read_with_all_its_keys() {
+    let runner = local(
+        r#"
+        [runners.any]
+        type = "LocalRunner"
+        actions = ["WordCount"]
+        concurrency = 2
+        grace = "1s"
+        linger = "2s"
+        auto_status = false
+        signature = "v1"
+        orchestrator = "me"
+        command = "sh"
+        args = ["word-count.sh", "${arguments.path}"]
+        cwd = "${config_dir}"
+        env = { PORT = 8080, NAME = "x" }
+        stdin = "arguments"
+        run_as = "nobody"
+        [runners.any.limits]
+        cpu_seconds = 5
+        memory = "1GiB"
+        open_files = 64
+        processes = 8
+        file_size = "1MB"
+        core = 0
+        "#,
+    );
+    assert_eq!(runner.actions.unwrap(), ["WordCount"]);
+    assert_eq!(runner.concurrency, 2);
+    assert_eq!(runner.grace, Duration::from_secs(1));
+    assert_eq!(runner.linger, Duration::from_secs(2));
+    assert!(!runner.auto_status);
+    assert_eq!(runner.signature, Some(Signature::V1));
+    assert_eq!(runner.args, ["word-count.sh", "${arguments.path}"]);
+    assert_eq!(runner.env["PORT"], "8080");
+    assert_eq!(runner.stdin, Stdin::Arguments);
+    assert_eq!(runner.run_as.as_deref(), Some("nobody"));
+    assert_eq!(runner.limits.memory, Some(1 << 30));
+    assert_eq!(runner.limits.core, Some(0));
+}
+
+#[test]
+fn a_local_runner_needs_only_type_and_command() {
+    let runner = local("[runners.any]\ntype = \"LocalRunner\"\ncommand = \"true\"\n");
+    assert_eq!(runner.actions, None);
+    assert_eq!(runner.concurrency, 100);
+    assert_eq!(runner.grace, Duration::from_secs(10));
+    assert_eq!(runner.linger, Duration::from_secs(30));
+    assert!(runner.auto_status);
+    assert_eq!(runner.orchestrator, "jobhook");
+    assert_eq!(runner.stdin, Stdin::Null);
+}
+
+#[test]
+fn the_names_of_webda_are_understood() {
+    let runner = local(
+        r#"
+        [runners.any]
+        type = "Webda/LocalRunner"
+        command = "python3"
+        autoStatus = false
+        concurrencyLimit = 3
+        options = { env = { A = "b" }, cwd = "jobs" }
+        "#,
+    );
+    assert!(!runner.auto_status);
+    assert_eq!(runner.concurrency, 3);
+    assert_eq!(runner.env["A"], "b");
+    assert_eq!(runner.cwd.as_deref(), Some("jobs"));
+}
+
+#[test]
+fn runners_keep_the_order_of_the_file() {
+    let runner = |name| format!("[runners.{name}]\ntype = \"LocalRunner\"\ncommand = \"true\"\n");
+    let text = ["zebra", "apple", "mango"].map(runner).concat();
+    let names: Vec<String> = load(&text, &[])
+        .unwrap()
+        .runners
+        .into_iter()
+        .map(|runner| runner.name)
+        .collect();
+    assert_eq!(names, ["zebra", "apple", "mango"]);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_a_suggestion_and_its_place() {
+    refused(
+        "[server]\n  lisen = \"127.0.0.1:1\"\n",
+        "jobhook.toml:2:3: unknown key `lisen` in [server]; did you mean `listen`?",
+    );
+    refused(
+        "[runers.any]\n",
+        "jobhook.toml:1:2: unknown key `runers`; did you mean `runners`?",
+    );
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"true\"\ncolour = 1\n",
+        "jobhook.toml:4:1: unknown key `colour` in [runners.any]",
+    );
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"true\"\n[runners.any.limits]\nmemmory = 1\n",
+        "jobhook.toml:5:1: unknown key `memmory` in [runners.any.limits]; did you mean `memory`?",
+    );
+}
+
+#[test]
+fn a_runner_without_a_command_is_refused() {
+    refused(
+        "[server]\n\n[runners.any]\ntype = \"LocalRunner\"\n",
+        "jobhook.toml:3:1: runners.any: the runner has no command; it needs one, as in command = \"sh\"",
+    );
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \" \"\n",
+        "jobhook.toml:3:11: runners.any.command: the command is empty",
+    );
+}
+
+#[test]
+fn two_runners_of_one_name_are_refused() {
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\n\n[runners.any]\ntype = \"LocalRunner\"\ncommand = \"b\"\n",
+        "jobhook.toml:5:10: two runners are named `any`; each needs a name of its own",
+    );
+}
+
+#[test]
+fn a_key_that_is_set_twice_is_refused() {
+    refused(
+        "[server]\nlisten = \"[::1]:1\"\nlisten = \"[::1]:2\"\n",
+        "jobhook.toml:3:1: `listen` is set twice",
+    );
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\nautoStatus = true\nauto_status = true\n",
+        "jobhook.toml:5:1: runners.any: `auto_status` is given twice, under two names",
+    );
+}
+
+#[test]
+fn a_type_of_runner_that_is_not_there_is_refused() {
+    refused(
+        "[runners.any]\ntype = \"LocalRuner\"\n",
+        "jobhook.toml:2:8: runners.any.type: there is no type of runner `LocalRuner`; did you mean `LocalRunner`?",
+    );
+    for later in ["ServiceRunner", "KubeRunner"] {
+        refused(
+            &format!("[runners.any]\ntype = \"{later}\"\n"),
+            &format!(
+                "jobhook.toml:2:8: runners.any.type: a {later} is not available in this version; there is only the LocalRunner"
+            ),
+        );
+    }
+    refused(
+        "[runners.any]\ncommand = \"a\"\n",
+        "jobhook.toml:1:1: runners.any: the runner has no type; there is `LocalRunner`, as in type = \"LocalRunner\"",
+    );
+}
+
+#[test]
+fn an_empty_list_of_actions_is_refused() {
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\nactions = []\n",
+        "jobhook.toml:4:11: runners.any.actions: an empty list takes no action at all; leave the key out to take every type",
+    );
+}
+
+#[test]
+fn a_concurrency_of_nothing_is_refused() {
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\nconcurrency = 0\n",
+        "jobhook.toml:4:15: runners.any.concurrency: 0 would never start a job; 1 is the least",
+    );
+}
+
+#[test]
+fn a_variable_that_is_the_servers_own_is_refused() {
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\nenv = { JOB_ID = \"x\" }\n",
+        "jobhook.toml:4:7: runners.any.env: `JOB_ID` is set by the server; names that begin with JOB_ are its own",
+    );
+}
+
+#[test]
+fn a_bad_duration_is_refused() {
+    refused(
+        "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\ngrace = \"ten\"\n",
+        "jobhook.toml:4:9: runners.any.grace: `ten` is not a duration such as \"250ms\", \"30s\", \"5m\", \"1h\" or \"2d\"",
+    );
+    refused(
+        "[hook]\nmax_clock_skew = 300\n",
+        "jobhook.toml:2:18: hook.max_clock_skew: expected a duration such as \"5m\", or \"off\", found integer `300`",
+    );
+}
+
+#[test]
+fn a_bad_size_is_refused() {
+    refused(
+        "[limits]\nlog_bytes = \"64 megs\"\n",
+        "jobhook.toml:2:13: limits.log_bytes: `64 megs` is not a size such as \"512KiB\", \"64MiB\" or a number of bytes",
+    );
+}
+
+#[test]
+fn a_bad_address_is_refused() {
+    refused(
+        "[server]\nlisten = \"8088\"\n",
+        "jobhook.toml:2:10: server.listen: `8088` is not an address with a port, such as \"127.0.0.1:8088\", \"[::1]:8088\" or \"localhost:8088\"",
+    );
+    refused(
+        "[server]\npublic_url = \"jobs.example.org\"\n",
+        "jobhook.toml:2:14: server.public_url: `jobs.example.org` is not an http or https address without a query, such as \"https://jobs.example.org\"",
+    );
+    refused(
+        "[hook]\nurl = \"/api/hook\"\n",
+        "jobhook.toml:2:7: hook.url: `/api/hook` is taken: /api has a meaning of its own",
+    );
+    refused(
+        "[hook]\nurl = \"async/\"\n",
+        "jobhook.toml:2:7: hook.url: `async/` is not a path such as \"/async\": it begins with a slash, does not end with one and has no query",
+    );
+}
+
+#[test]
+fn a_store_that_is_not_there_is_refused() {
+    refused(
+        "[store]\nkind = \"postgres\"\n",
+        "jobhook.toml:2:8: store.kind: `postgres` is not available in this version; the only kind of store is \"sqlite\"",
+    );
+}
+
+#[test]
+fn a_section_of_a_later_version_is_refused_as_such() {
+    refused(
+        "[schedules.nightly]\ncron = \"0 0 * * *\"\n",
+        "jobhook.toml:1:2: [schedules] is not available in this version",
+    );
+}
+
+#[test]
+fn a_token_that_is_no_hash_is_refused_and_not_shown() {
+    let error = load(
+        "[[auth.tokens]]\nname = \"a\"\nsha256 = \"jh_secret\"\nscope = \"read\"\n",
+        &[],
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(
+        error.starts_with("jobhook.toml:3:10: auth.tokens.sha256: this is not the SHA-256"),
+        "{error}"
+    );
+    assert!(!error.contains("jh_secret"), "{error}");
+}
+
+#[test]
+fn tokens_have_names_of_their_own_and_known_scopes() {
+    let token = |name, scope| {
+        format!(
+            "[[auth.tokens]]\nname = \"{name}\"\nscope = \"{scope}\"\nsha256 = \"{:064}\"\n",
+            0
+        )
+    };
+    let error = |text: String| load(&text, &[]).unwrap_err().to_string();
+    assert!(
+        error([token("a", "read"), token("a", "admin")].concat())
+            .ends_with("auth.tokens: two tokens are named `a`; each needs a name of its own")
+    );
+    assert!(
+        error(token("a", "raed")).ends_with(
+            "`raed` is none of `read`, `launch`, `operate`, `admin`; did you mean `read`?"
+        )
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_refused_with_its_place() {
+    let error = load("[server]\nlisten = \n", &[]).unwrap_err().to_string();
+    assert!(error.starts_with("jobhook.toml:2:"), "{error}");
+    assert!(error.contains("not TOML"), "{error}");
+}
+
+#[test]
+fn a_wrong_kind_of_value_is_refused() {
+    refused(
+        "[limits]\nlog_lines = \"many\"\n",
+        "jobhook.toml:2:13: limits.log_lines: expected u64, found string \"many\"",
+    );
+    refused(
+        "runners = 3\n",
+        "jobhook.toml:1:1: runners: runners are sections with names, as in [runners.any]",
+    );
+}
+
+#[test]
+fn a_variable_goes_over_the_file() {
+    let config = load(
+        "[server]\nlisten = \"127.0.0.1:1\"\n[runners.Any]\ntype = \"LocalRunner\"\ncommand = \"a\"\nenv = { A = \"1\" }\n",
+        &[
+            ("JOBHOOK__SERVER__LISTEN", "127.0.0.1:2"),
+            ("JOBHOOK__HOOK__MAX_CLOCK_SKEW", "off"),
+            ("JOBHOOK__RUNNERS__ANY__COMMAND", "7"),
+            ("JOBHOOK__RUNNERS__ANY__ARGS", "[\"x\", \"y\"]"),
+            ("JOBHOOK__RUNNERS__ANY__ENV__Path", "/bin"),
+            ("JOBHOOK__RUNNERS__ANY__ENV__a__b", "c"),
+            ("JOBHOOK__RUNNERS__ANY__AUTO_STATUS", "false"),
+            ("JOBHOOK_URL", "ignored"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.server.listen.port(), 2);
+    assert_eq!(config.hook.max_clock_skew, None);
+    assert_eq!(config.runners.len(), 1);
+    let RunnerKind::Local(runner) = &config.runners[0].kind;
+    assert_eq!(runner.command, "7");
+    assert_eq!(runner.args, ["x", "y"]);
+    assert!(!runner.auto_status);
+    let env: Vec<(&str, &str)> = runner
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(env, [("A", "1"), ("Path", "/bin"), ("a__b", "c")]);
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let error = |name, value| load("", &[(name, value)]).unwrap_err().to_string();
+    assert_eq!(
+        error("JOBHOOK__SERVER__LISEN", "x"),
+        "JOBHOOK__SERVER__LISEN: unknown key `lisen` in [server]; did you mean `listen`?"
+    );
+    assert_eq!(
+        error("JOBHOOK__LIMITS__LOG_LINES", "many"),
+        "JOBHOOK__LIMITS__LOG_LINES: limits.log_lines: expected u64, found string \"many\""
+    );
+    assert_eq!(
+        error("JOBHOOK__SERVER____X", "1"),
+        "JOBHOOK__SERVER____X: a variable is named JOBHOOK__SECTION__KEY, with two underscores between the parts"
+    );
+}
+
+#[test]
+fn a_file_that_is_named_must_exist() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = [("JOBHOOK_CONFIG", "there.toml")];
+    let surroundings = Surroundings::new(directory.path(), variables);
+    let error = Config::load(None, &surroundings).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the configuration file there.toml cannot be read"
+    );
+
+    std::fs::write(
+        directory.path().join("there.toml"),
+        "[limits]\nlog_lines = 7\n",
+    )
+    .unwrap();
+    assert_eq!(
+        Config::load(None, &surroundings).unwrap().limits.log_lines,
+        7
+    );
+
+    let flag = Path::new("here.toml");
+    assert!(Config::load(Some(flag), &surroundings).is_err());
+    std::fs::write(
+        directory.path().join("here.toml"),
+        "[limits]\nlog_lines = 8\n",
+    )
+    .unwrap();
+    let config = Config::load(Some(flag), &surroundings).unwrap();
+    assert_eq!(config.limits.log_lines, 8);
+    assert_eq!(config.file, Some(directory.path().join("here.toml")));
+}
