@@ -79,31 +79,51 @@ pub(crate) enum Cry {
     Failed(String),
 }
 
-/// Starts a supervisor of the program at `program` for `data_dir`, and waits until it is ready.
-/// Blocks, for as long as it takes to clean up after a dead one: a few seconds at most.
+/// Where a supervisor is to be born.
+#[derive(Debug)]
+pub(crate) struct Maternity<'a> {
+    pub program: &'a Path,
+    pub data_dir: &'a Path,
+    pub idle: Duration,
+    /// The step at which it is to die.
+    #[cfg(feature = "crash-points")]
+    pub crash_at: Option<String>,
+}
+
+/// Starts a supervisor, and waits until it is ready. Blocks for as long as it takes to clean up
+/// after a dead one: a few seconds at most.
 ///
 /// # Errors
 ///
 /// If the program cannot be started at all.
-pub(crate) fn give_birth(program: &Path, data_dir: &Path, idle: Duration) -> io::Result<Cry> {
-    let mut command = Command::new(program);
+pub(crate) fn give_birth(at: &Maternity<'_>) -> io::Result<Cry> {
+    let mut command = Command::new(at.program);
     command
         .arg(ARGUMENT)
         .arg("part")
-        .arg(data_dir)
-        .arg(idle.as_millis().to_string())
+        .arg(at.data_dir)
+        .arg(at.idle.as_millis().to_string())
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| is_for_supervisor(name)))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
+    #[cfg(feature = "crash-points")]
+    command.envs(
+        at.crash_at
+            .iter()
+            .map(|step| (crate::crash::VARIABLE, step)),
+    );
     let output = command.output()?;
     let cry = String::from_utf8_lossy(&output.stdout);
     Ok(match cry.trim_end() {
         "ready" => Cry::Ready,
         "held" => Cry::Held,
-        "" => Cry::Failed(format!("`{}` is no jobhook program, or died at once", program.display())),
+        "" => Cry::Failed(format!(
+            "`{}` is no jobhook program, or died at once",
+            at.program.display()
+        )),
         why => Cry::Failed(why.to_owned()),
     })
 }
@@ -114,7 +134,9 @@ fn is_for_supervisor(name: &OsStr) -> bool {
     if name == crate::crash::VARIABLE {
         return true;
     }
-    ["PATH", "HOME", "LANG", "TZ", "TMPDIR"].iter().any(|known| name == *known)
+    ["PATH", "HOME", "LANG", "TZ", "TMPDIR"]
+        .iter()
+        .any(|known| name == *known)
 }
 
 /// The process in between: leaves the session of the server, and lets its own child go.
@@ -134,7 +156,10 @@ fn part(data_dir: &OsString, idle_ms: &OsString) -> i32 {
 
 fn stay(data_dir: &Path, idle_ms: &OsString) -> i32 {
     close_inherited_files();
-    let idle = idle_ms.to_str().and_then(|ms| ms.parse().ok()).unwrap_or(60_000);
+    let idle = idle_ms
+        .to_str()
+        .and_then(|ms| ms.parse().ok())
+        .unwrap_or(60_000);
     let journal = Journal::open(data_dir);
     // A panic should be found by somebody.
     if let Some(file) = journal.file() {
@@ -142,7 +167,10 @@ fn stay(data_dir: &Path, idle_ms: &OsString) -> i32 {
     }
     let cry = |text: &str| {
         let _ = writeln!(io::stdout(), "{text}");
-        let _ = File::options().write(true).open("/dev/null").map(unistd::dup2_stdout);
+        let _ = File::options()
+            .write(true)
+            .open("/dev/null")
+            .map(unistd::dup2_stdout);
     };
     let build = match Build::of(Path::new(OWN_PROGRAM)) {
         Ok(build) => build,
@@ -166,7 +194,10 @@ fn stay(data_dir: &Path, idle_ms: &OsString) -> i32 {
                 0
             }
             Err(error) => {
-                cry(&format!("it cannot work in `{}`: {error}", data_dir.display()));
+                cry(&format!(
+                    "it cannot work in `{}`: {error}",
+                    data_dir.display()
+                ));
                 lock.remove();
                 70
             }
@@ -176,7 +207,10 @@ fn stay(data_dir: &Path, idle_ms: &OsString) -> i32 {
             0
         }
         Err(error) => {
-            cry(&format!("its lock in `{}` cannot be taken: {error}", data_dir.display()));
+            cry(&format!(
+                "its lock in `{}` cannot be taken: {error}",
+                data_dir.display()
+            ));
             70
         }
     }
@@ -203,12 +237,23 @@ fn prepare(data_dir: &Path, build: Build, idle: Duration) -> io::Result<Reactor>
     let pid = unistd::getpid();
     let home = Home {
         data_dir: PathBuf::from(data_dir),
-        owner: Owner { build: build.clone(), boot, claimed_ms: 0 },
-        inherited: Inherited { supervisor: pid, open_files: (soft, hard) },
+        owner: Owner {
+            build: build.clone(),
+            boot,
+            claimed_ms: 0,
+        },
+        inherited: Inherited {
+            supervisor: pid,
+            open_files: (soft, hard),
+        },
     };
     let listener = socket::listen(data_dir, &build)?;
     Ok(Reactor {
-        hello: Hello { protocol: PROTOCOL, build, pid: pid.as_raw() },
+        hello: Hello {
+            protocol: PROTOCOL,
+            build,
+            pid: pid.as_raw(),
+        },
         children: Children::new(home, runs, Rc::clone(&poller), Journal::open(data_dir)),
         poller,
         listener,
@@ -219,7 +264,9 @@ fn prepare(data_dir: &Path, build: Build, idle: Duration) -> io::Result<Reactor>
 
 /// Whatever the server's own parent left open must not live on in here, or in the jobs.
 fn close_inherited_files() {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
     let open: Vec<i32> = entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|fd| *fd > 2)

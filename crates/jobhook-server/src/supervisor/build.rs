@@ -35,7 +35,11 @@ impl Build {
             file.mtime_nsec()
         );
         let digest = Sha256::digest(identity.as_bytes());
-        let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let short: String = digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Ok(Build(format!("{}-{short}", env!("CARGO_PKG_VERSION"))))
     }
 
@@ -52,7 +56,9 @@ impl Build {
     /// The build whose lock or socket is called `name`.
     pub(crate) fn of_file_name(name: &str) -> Option<Build> {
         let rest = name.strip_prefix("supervisor.")?;
-        let build = rest.strip_suffix(".lock").or_else(|| rest.strip_suffix(".sock"))?;
+        let build = rest
+            .strip_suffix(".lock")
+            .or_else(|| rest.strip_suffix(".sock"))?;
         (!build.is_empty()).then(|| Build(build.to_owned()))
     }
 

@@ -160,11 +160,16 @@ impl Children {
         if let Some(reason) = self.ending {
             return Answer::Failed(reason.to_owned());
         }
-        let owner = Owner { claimed_ms: now_ms(), ..self.home.owner.clone() };
+        let owner = Owner {
+            claimed_ms: now_ms(),
+            ..self.home.owner.clone()
+        };
         match self.runs.claim(&key, &owner) {
             Ok(true) => {}
             Ok(false) => return self.state(&key),
-            Err(error) => return Answer::Failed(format!("no run directory could be made: {error}")),
+            Err(error) => {
+                return Answer::Failed(format!("no run directory could be made: {error}"));
+            }
         }
         // From here on this attempt is started, whatever becomes of it.
         crate::crash::reached("supervisor.claimed");
@@ -175,8 +180,14 @@ impl Children {
             }
             Err(end) => {
                 let ended_ms = now_ms();
-                let exit =
-                    Exit { end, started_ms: None, ended_ms, usage: None, stopped: false, lines: 0 };
+                let exit = Exit {
+                    end,
+                    started_ms: None,
+                    ended_ms,
+                    usage: None,
+                    stopped: false,
+                    lines: 0,
+                };
                 self.unrecorded.push((key, exit.clone()));
                 self.record();
                 Answer::State(State::Ended(exit))
@@ -186,7 +197,8 @@ impl Children {
 
     fn begin(&mut self, key: &RunKey, mut spec: Spec) -> Result<State, End> {
         let dir = self.runs.dir(key);
-        let lost = |error: io::Error| End::Lost(format!("its run directory could not be used: {error}"));
+        let lost =
+            |error: io::Error| End::Lost(format!("its run directory could not be used: {error}"));
         let leader = self.runs.create_leader(key).map_err(lost)?;
         let work = spec.workdir.then(|| dir.join("work"));
         if let Some(work) = &work {
@@ -218,8 +230,16 @@ impl Children {
         self.alive.by_key.insert(key.clone(), serial);
         self.alive.by_leader.insert(pid.as_raw(), serial);
         self.alive.by_group.insert(pid.as_raw(), serial);
-        self.notices.push(Notice::Started { key: key.clone(), pid: pid.as_raw(), started_ms });
-        Ok(State::Running { pid: pid.as_raw(), started_ms, lines: 0 })
+        self.notices.push(Notice::Started {
+            key: key.clone(),
+            pid: pid.as_raw(),
+            started_ms,
+        });
+        Ok(State::Running {
+            pid: pid.as_raw(),
+            started_ms,
+            lines: 0,
+        })
     }
 
     /// Asks `key` to end, and sees to it after `grace`. Succeeds if it is gone already.
@@ -231,7 +251,9 @@ impl Children {
     }
 
     fn stop_child(&mut self, serial: u64, grace: Duration) {
-        let Some(child) = self.alive.by_serial.get_mut(&serial) else { return };
+        let Some(child) = self.alive.by_serial.get_mut(&serial) else {
+            return;
+        };
         if child.over.is_some() {
             return;
         }
@@ -269,7 +291,9 @@ impl Children {
     pub(crate) fn state(&mut self, key: &RunKey) -> Answer {
         match self.find_state(key) {
             Ok(state) => Answer::State(state),
-            Err(error) => Answer::Failed(format!("the run directory of {key} cannot be read: {error}")),
+            Err(error) => Answer::Failed(format!(
+                "the run directory of {key} cannot be read: {error}"
+            )),
         }
     }
 
@@ -281,13 +305,19 @@ impl Children {
                 lines: child.pipes.lines(),
             });
         }
-        if let Some((_, exit)) = self.unrecorded.iter().find(|(unrecorded, _)| unrecorded == key) {
+        if let Some((_, exit)) = self
+            .unrecorded
+            .iter()
+            .find(|(unrecorded, _)| unrecorded == key)
+        {
             return Ok(State::Ended(exit.clone()));
         }
         if let Some(exit) = self.runs.exit(key)? {
             return Ok(State::Ended(exit));
         }
-        let Some(owner) = self.runs.owner(key)? else { return Ok(State::Unknown) };
+        let Some(owner) = self.runs.owner(key)? else {
+            return Ok(State::Unknown);
+        };
         let build = owner.build.clone();
         if build == self.home.owner.build {
             recovery::record_lost(&self.runs, std::slice::from_ref(key), "its record is gone")?;
@@ -304,7 +334,9 @@ impl Children {
     pub(crate) fn list(&mut self) -> Answer {
         let keys = match self.runs.keys() {
             Ok(keys) => keys,
-            Err(error) => return Answer::Failed(format!("the run directories cannot be read: {error}")),
+            Err(error) => {
+                return Answer::Failed(format!("the run directories cannot be read: {error}"));
+            }
         };
         let mut runs = Vec::with_capacity(keys.len());
         for key in keys {
@@ -312,7 +344,9 @@ impl Children {
                 // Forgotten between the two looks.
                 Ok(State::Unknown) => {}
                 Ok(state) => runs.push(Run { key, state }),
-                Err(error) => self.journal.note(&format!("cannot read the run directory of {key}: {error}")),
+                Err(error) => self
+                    .journal
+                    .note(&format!("cannot read the run directory of {key}: {error}")),
             }
         }
         Answer::Runs(runs)
@@ -335,11 +369,16 @@ impl Children {
 
     /// The server has read the output of `key` up to line `position`.
     pub(crate) fn read_up_to(&mut self, key: &RunKey, position: u64) {
-        let Some(child) = self.alive.find(key) else { return };
+        let Some(child) = self.alive.find(key) else {
+            return;
+        };
         let lines = child.pipes.lines();
         child.is_told = position < lines;
         if child.is_told {
-            self.notices.push(Notice::Output { key: key.clone(), lines });
+            self.notices.push(Notice::Output {
+                key: key.clone(),
+                lines,
+            });
         }
     }
 
@@ -359,16 +398,25 @@ impl Children {
 
     /// The output pipe `serial` has something to read, or is closed.
     pub(crate) fn on_output(&mut self, serial: u64, stream: Stream) {
-        let Some(child) = self.alive.by_serial.get_mut(&serial) else { return };
+        let Some(child) = self.alive.by_serial.get_mut(&serial) else {
+            return;
+        };
         let dir = self.runs.dir(&child.key);
         let before = child.pipes.lines();
-        if let Err(error) = child.pipes.drain(stream, &dir, &mut self.scratch, &self.poller) {
-            self.journal.note(&format!("output of {} is lost: {error}", child.key));
+        if let Err(error) = child
+            .pipes
+            .drain(stream, &dir, &mut self.scratch, &self.poller)
+        {
+            self.journal
+                .note(&format!("output of {} is lost: {error}", child.key));
         }
         let lines = child.pipes.lines();
         if lines > before && !child.is_told {
             child.is_told = true;
-            self.notices.push(Notice::Output { key: child.key.clone(), lines });
+            self.notices.push(Notice::Output {
+                key: child.key.clone(),
+                lines,
+            });
         }
     }
 
@@ -395,18 +443,32 @@ impl Children {
         // Before it is reaped: until then the number of its group cannot be anybody else's.
         let _ = killpg(pid, Signal::SIGKILL);
         let Some(reaped) = reap(pid) else { return };
-        let Some(child) = self.alive.by_serial.get_mut(&serial) else { return };
+        let Some(child) = self.alive.by_serial.get_mut(&serial) else {
+            return;
+        };
         let end = match reaped.end {
             Ok(code) => End::Code(code),
             Err(by) => {
                 let is_kill = by.number == Signal::SIGKILL as i32;
                 let oom = is_kill && !child.is_killed && self.oom.explains_a_kill();
-                End::Signal { number: by.number, core: by.core, oom }
+                End::Signal {
+                    number: by.number,
+                    core: by.core,
+                    oom,
+                }
             }
         };
-        let end = self.ending.map_or(end, |reason| End::Lost(reason.to_owned()));
+        let end = self
+            .ending
+            .map_or(end, |reason| End::Lost(reason.to_owned()));
         let deadline = Instant::now() + LAST_WORDS;
-        child.over = Some(Over { end, reaped, ended_ms: now_ms(), deadline, is_swept: false });
+        child.over = Some(Over {
+            end,
+            reaped,
+            ended_ms: now_ms(),
+            deadline,
+            is_swept: false,
+        });
         self.deadlines.insert((deadline, serial));
         crate::crash::reached("supervisor.reaped");
     }
@@ -414,7 +476,10 @@ impl Children {
     /// When [`Children::turn`] must be called, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let first = self.deadlines.first().map(|(at, _)| *at);
-        [first, self.sweep_at, self.record_at].into_iter().flatten().min()
+        [first, self.sweep_at, self.record_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due, and records the ends that are complete.
@@ -436,7 +501,9 @@ impl Children {
     }
 
     fn on_deadline(&mut self, serial: u64, now: Instant) {
-        let Some(child) = self.alive.by_serial.get_mut(&serial) else { return };
+        let Some(child) = self.alive.by_serial.get_mut(&serial) else {
+            return;
+        };
         match &mut child.over {
             None => {
                 if child.kill_at.is_some_and(|at| at <= now) {
@@ -448,7 +515,8 @@ impl Children {
                 over.is_swept = true;
                 let dir = self.runs.dir(&child.key);
                 if let Err(error) = child.pipes.close_all(&dir, &mut self.scratch, &self.poller) {
-                    self.journal.note(&format!("output of {} is lost: {error}", child.key));
+                    self.journal
+                        .note(&format!("output of {} is lost: {error}", child.key));
                 }
             }
             Some(_) => {}
@@ -462,16 +530,24 @@ impl Children {
             return;
         }
         let alive = &self.alive;
-        let is_over = |serial| alive.by_serial.get(&serial).is_some_and(|child| child.over.is_some());
+        let is_over = |serial| {
+            alive
+                .by_serial
+                .get(&serial)
+                .is_some_and(|child| child.over.is_some())
+        };
         let unswept = match self.orphans.sweep(alive, is_over) {
             Ok(unswept) => unswept,
             Err(error) => {
-                self.journal.note(&format!("cannot look for what jobs left behind: {error}"));
+                self.journal
+                    .note(&format!("cannot look for what jobs left behind: {error}"));
                 vec![None]
             }
         };
         for (serial, child) in &mut self.alive.by_serial {
-            let is_open = unswept.iter().any(|left| left.is_none_or(|left| left == *serial));
+            let is_open = unswept
+                .iter()
+                .any(|left| left.is_none_or(|left| left == *serial));
             if let (Some(over), false) = (&mut child.over, is_open) {
                 over.is_swept = true;
             }
@@ -493,7 +569,9 @@ impl Children {
             return;
         }
         for serial in complete {
-            let Some(mut child) = self.alive.by_serial.remove(&serial) else { continue };
+            let Some(mut child) = self.alive.by_serial.remove(&serial) else {
+                continue;
+            };
             let dir = self.runs.dir(&child.key);
             // Only its input can still be open.
             let _ = child.pipes.close_all(&dir, &mut self.scratch, &self.poller);
@@ -522,7 +600,8 @@ impl Children {
 
     fn record(&mut self) {
         if let Err(error) = self.runs.record_exits(&self.unrecorded) {
-            self.journal.note(&format!("cannot record how jobs ended: {error}"));
+            self.journal
+                .note(&format!("cannot record how jobs ended: {error}"));
             self.record_at = Some(Instant::now() + RECORD_AGAIN);
             return;
         }

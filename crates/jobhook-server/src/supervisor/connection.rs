@@ -34,7 +34,11 @@ pub(crate) enum Heard {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: UnixStream, serial: u64, poller: &Poller) -> std::io::Result<Connection> {
+    pub(crate) fn new(
+        stream: UnixStream,
+        serial: u64,
+        poller: &Poller,
+    ) -> std::io::Result<Connection> {
         stream.set_nonblocking(true)?;
         poller.watch_reading(&stream, Source::Connection(serial))?;
         Ok(Connection {
@@ -75,7 +79,10 @@ impl Connection {
         let rest = self.incoming.split_off(end + 1);
         let lines = std::mem::replace(&mut self.incoming, rest);
         let mut heard = Vec::new();
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             match self.understand(line) {
                 Some(message) => heard.push(message),
                 None => {
@@ -134,7 +141,9 @@ impl Connection {
         let wants_room = !self.outgoing.is_empty();
         if wants_room != self.is_waiting_to_write && !self.is_over {
             let source = Source::Connection(self.serial);
-            self.is_over |= poller.set_writing(&self.stream, source, wants_room).is_err();
+            self.is_over |= poller
+                .set_writing(&self.stream, source, wants_room)
+                .is_err();
             self.is_waiting_to_write = wants_room;
         }
     }

@@ -23,14 +23,27 @@ pub(crate) struct Journal {
 impl Journal {
     pub(crate) fn open(data_dir: &Path) -> Journal {
         let path = data_dir.join("supervisor.log");
-        let file = File::options().append(true).create(true).mode(0o600).open(path).ok();
-        let size = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
-        Journal { file, size: Cell::new(size) }
+        let file = File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .ok();
+        let size = file
+            .as_ref()
+            .and_then(|file| file.metadata().ok())
+            .map_or(0, |file| file.len());
+        Journal {
+            file,
+            size: Cell::new(size),
+        }
     }
 
     /// Adds a line.
     pub(crate) fn note(&self, sentence: &str) {
-        let Some(mut file) = self.file.as_ref() else { return };
+        let Some(mut file) = self.file.as_ref() else {
+            return;
+        };
         if self.size.get() > MAX_BYTES {
             let _ = file.set_len(0);
             self.size.set(0);

@@ -46,7 +46,11 @@ impl Lines {
         self.cut(piece);
         // Given back: of two thousand children most are silent for most of the time.
         let partial = std::mem::take(&mut self.partial);
-        let line = if by_line_end { without_cr(&partial) } else { &partial };
+        let line = if by_line_end {
+            without_cr(&partial)
+        } else {
+            &partial
+        };
         if line.len() > MAX_PIECE_BYTES {
             let at = cut_position(line);
             piece(&line[..at], true);
@@ -106,7 +110,9 @@ mod tests {
         let mut lines = Lines::default();
         let mut found = Vec::new();
         for chunk in chunks {
-            lines.feed(chunk, |piece, continued| found.push((piece.to_vec(), continued)));
+            lines.feed(chunk, |piece, continued| {
+                found.push((piece.to_vec(), continued))
+            });
             assert!(lines.partial.len() <= MAX_PIECE_BYTES + 1);
         }
         lines.finish(|piece, continued| found.push((piece.to_vec(), continued)));
@@ -115,7 +121,10 @@ mod tests {
 
     #[track_caller]
     fn check(input: &str, expected: &[&str]) {
-        let expected: Vec<_> = expected.iter().map(|line| (line.as_bytes().to_vec(), false)).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|line| (line.as_bytes().to_vec(), false))
+            .collect();
         assert_eq!(pieces([input.as_bytes()]), expected, "at once");
         assert_eq!(pieces(input.as_bytes().chunks(1)), expected, "byte by byte");
     }
@@ -139,10 +148,25 @@ mod tests {
         let line: Vec<u8> = (0..10_000_000u32).map(|n| (n % 251) as u8 | 0x0B).collect();
         for chunk in [1000, 65_536, 10_000_000] {
             let found = pieces(line.chunks(chunk));
-            assert_eq!(found.iter().flat_map(|(piece, _)| piece.clone()).collect::<Vec<_>>(), line);
-            assert!(found.iter().all(|(piece, _)| piece.len() <= MAX_PIECE_BYTES));
+            assert_eq!(
+                found
+                    .iter()
+                    .flat_map(|(piece, _)| piece.clone())
+                    .collect::<Vec<_>>(),
+                line
+            );
+            assert!(
+                found
+                    .iter()
+                    .all(|(piece, _)| piece.len() <= MAX_PIECE_BYTES)
+            );
             let last = found.len() - 1;
-            assert!(found.iter().enumerate().all(|(n, (_, continued))| *continued == (n < last)));
+            assert!(
+                found
+                    .iter()
+                    .enumerate()
+                    .all(|(n, (_, continued))| *continued == (n < last))
+            );
         }
     }
 
@@ -152,8 +176,10 @@ mod tests {
             let line = format!("{}{}", "x".repeat(shift), "€𝄞é".repeat(30_000));
             let found = pieces([line.as_bytes()]);
             assert!(found.len() > 1);
-            let text: String =
-                found.iter().map(|(piece, _)| std::str::from_utf8(piece).unwrap()).collect();
+            let text: String = found
+                .iter()
+                .map(|(piece, _)| std::str::from_utf8(piece).unwrap())
+                .collect();
             assert_eq!(text, line);
         }
     }

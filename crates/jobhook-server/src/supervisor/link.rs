@@ -16,7 +16,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
 use super::build::Build;
-use super::message::{Answer, Call, Greeting, Hello, MAX_LINE_BYTES, Notice, PROTOCOL, Reply, Request};
+use super::message::{
+    Answer, Call, Greeting, Hello, MAX_LINE_BYTES, Notice, PROTOCOL, Reply, Request,
+};
 use super::socket::ShortPath;
 
 /// How long a supervisor may take to greet: it may be busy cleaning up after another one.
@@ -36,7 +38,9 @@ pub(crate) enum NoLink {
     /// Nobody listens: it never began, or is dead.
     #[error("no supervisor of build {0} is there")]
     Absent(Build),
-    #[error("the supervisor of build {build} speaks version {theirs} of the messages, not {PROTOCOL}")]
+    #[error(
+        "the supervisor of build {build} speaks version {theirs} of the messages, not {PROTOCOL}"
+    )]
     OtherProtocol { build: Build, theirs: u32 },
     #[error("the supervisor of build {build} does not answer")]
     Silent {
@@ -82,7 +86,10 @@ impl Link {
         build: &Build,
         arrivals: mpsc::UnboundedSender<Arrival>,
     ) -> Result<Link, NoLink> {
-        let silent = |source| NoLink::Silent { build: build.clone(), source };
+        let silent = |source| NoLink::Silent {
+            build: build.clone(),
+            source,
+        };
         let short = ShortPath::to(data_dir).map_err(silent)?;
         let stream = match UnixStream::connect(short.join(&build.socket_name())).await {
             Ok(stream) => stream,
@@ -97,8 +104,11 @@ impl Link {
         };
         let (read, mut write) = stream.into_split();
         let mut read = BufReader::new(read);
-        let mut greeting = serde_json::to_vec(&Greeting { protocol: PROTOCOL, watch: true })
-            .map_err(|error| silent(error.into()))?;
+        let mut greeting = serde_json::to_vec(&Greeting {
+            protocol: PROTOCOL,
+            watch: true,
+        })
+        .map_err(|error| silent(error.into()))?;
         greeting.push(b'\n');
         let greeted = tokio::time::timeout(GREETING, async {
             let mut line = String::new();
@@ -114,17 +124,31 @@ impl Link {
         };
         let hello: Hello = serde_json::from_str(&line).map_err(|error| silent(error.into()))?;
         if hello.protocol != PROTOCOL {
-            return Err(NoLink::OtherProtocol { build: build.clone(), theirs: hello.protocol });
+            return Err(NoLink::OtherProtocol {
+                build: build.clone(),
+                theirs: hello.protocol,
+            });
         }
 
         let (outgoing, orders) = mpsc::unbounded_channel();
-        let waiting =
-            Arc::new(Waiting { next: AtomicU64::new(1), callers: Mutex::new(Some(HashMap::new())) });
+        let waiting = Arc::new(Waiting {
+            next: AtomicU64::new(1),
+            callers: Mutex::new(Some(HashMap::new())),
+        });
         tokio::spawn(send(write, orders));
         tokio::spawn(receive(read, build.clone(), Arc::clone(&waiting), arrivals));
-        let link = Link { hello, outgoing, waiting };
+        let link = Link {
+            hello,
+            outgoing,
+            waiting,
+        };
         // An answer proves that the greeting, and with it our place as the listener, has arrived.
-        match link.ask(Request::State { key: super::RunKey::new("-", 1) }).await {
+        match link
+            .ask(Request::State {
+                key: super::RunKey::new("-", 1),
+            })
+            .await
+        {
             Ok(_) => Ok(link),
             Err(Lost) => Err(NoLink::Absent(build.clone())),
         }
@@ -201,7 +225,10 @@ async fn receive(
         }
         match serde_json::from_slice(&line) {
             Ok(Reply::Answer { n, answer }) => {
-                let caller = waiting.callers().as_mut().and_then(|callers| callers.remove(&n));
+                let caller = waiting
+                    .callers()
+                    .as_mut()
+                    .and_then(|callers| callers.remove(&n));
                 if let Some(caller) = caller {
                     // A caller that gave up needs no answer.
                     let _ = caller.send(answer);

@@ -73,7 +73,9 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 /// Waits for the process `holder`, given as pid and start time, to be dead.
 fn wait_until_dead(holder: &str) -> io::Result<()> {
     let mut words = holder.split(' ').map(|word| word.parse::<u64>().ok());
-    let (Some(Some(pid)), Some(Some(started))) = (words.next(), words.next()) else { return Ok(()) };
+    let (Some(Some(pid)), Some(Some(started))) = (words.next(), words.next()) else {
+        return Ok(());
+    };
     let own = u64::from(std::process::id());
     let deadline = Instant::now() + LAST_BREATH;
     while let Some(process) = Process::of(pid as i32) {
@@ -81,7 +83,10 @@ fn wait_until_dead(holder: &str) -> io::Result<()> {
             break;
         }
         if Instant::now() > deadline {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the last supervisor does not die"));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the last supervisor does not die",
+            ));
         }
         std::thread::sleep(Duration::from_millis(1));
     }

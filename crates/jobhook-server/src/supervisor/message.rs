@@ -34,7 +34,10 @@ pub struct RunKey {
 impl RunKey {
     /// The attempt `attempt` of the action `id`.
     pub fn new(id: impl Into<String>, attempt: u32) -> RunKey {
-        RunKey { id: id.into(), attempt }
+        RunKey {
+            id: id.into(),
+            attempt,
+        }
     }
 
     /// Whether the id can be the name of a folder: 1–64 of `[A-Za-z0-9._-]`, no leading dot.
@@ -154,7 +157,7 @@ pub(crate) struct Call {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
     /// Run it, unless its run directory exists. Answered by the state in either case.
-    Start { key: RunKey, spec: Spec },
+    Start { key: RunKey, spec: Box<Spec> },
     /// TERM to its group, KILL after `grace_ms`. Answered by the state.
     Stop { key: RunKey, grace_ms: u64 },
     /// Answered by the state.
@@ -226,9 +229,19 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Notice {
-    Started { key: RunKey, pid: i32, started_ms: u64 },
-    Output { key: RunKey, lines: u64 },
-    Exited { key: RunKey, exit: Exit },
+    Started {
+        key: RunKey,
+        pid: i32,
+        started_ms: u64,
+    },
+    Output {
+        key: RunKey,
+        lines: u64,
+    },
+    Exited {
+        key: RunKey,
+        exit: Exit,
+    },
 }
 
 /// How a run ended; also the content of its `exit.json`.
@@ -289,7 +302,17 @@ mod tests {
 
     #[test]
     fn an_id_that_leaves_its_folder_is_no_key() {
-        for id in ["", ".", "..", "../x", "a/b", ".trash", "a\0", "é", &"a".repeat(65)] {
+        for id in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            ".trash",
+            "a\0",
+            "é",
+            &"a".repeat(65),
+        ] {
             assert!(!RunKey::new(id, 1).is_valid(), "{id:?}");
         }
         assert!(!RunKey::new("a", 0).is_valid());
@@ -311,6 +334,9 @@ mod tests {
         };
         let text = format!("{spec:?}");
         assert!(text.contains("JOB_SECRET_KEY"), "{text}");
-        assert!(!text.contains("s3cret") && !text.contains("hidden"), "{text}");
+        assert!(
+            !text.contains("s3cret") && !text.contains("hidden"),
+            "{text}"
+        );
     }
 }

@@ -37,7 +37,9 @@ fn counter_file(groups: &str, root: &Path) -> Option<PathBuf> {
     let below = |base: PathBuf, group: &str, name: &str| {
         let file = base.join(group.trim_start_matches('/')).join(name);
         // Inside a container the group's own path may not be visible; its root then is.
-        [file, base.join(name)].into_iter().find(|file| read(file).is_some())
+        [file, base.join(name)]
+            .into_iter()
+            .find(|file| read(file).is_some())
     };
     groups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
@@ -53,7 +55,8 @@ fn counter_file(groups: &str, root: &Path) -> Option<PathBuf> {
 
 fn read(file: &Path) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -65,7 +68,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("memory.events");
         fs::write(&file, "low 0\noom 3\noom_kill 1\noom_group_kill 0\n").unwrap();
-        let mut counter = OomCounter { file: Some(file.clone()), explained: 1 };
+        let mut counter = OomCounter {
+            file: Some(file.clone()),
+            explained: 1,
+        };
         assert!(!counter.explains_a_kill());
         fs::write(&file, "oom_kill 2\n").unwrap();
         assert!(counter.explains_a_kill());
@@ -78,10 +84,22 @@ mod tests {
         fs::create_dir_all(root.path().join("user/job")).unwrap();
         fs::create_dir_all(root.path().join("memory/box")).unwrap();
         fs::write(root.path().join("user/job/memory.events"), "oom_kill 0\n").unwrap();
-        fs::write(root.path().join("memory/box/memory.oom_control"), "oom_kill 0\n").unwrap();
+        fs::write(
+            root.path().join("memory/box/memory.oom_control"),
+            "oom_kill 0\n",
+        )
+        .unwrap();
         let find = |groups| counter_file(groups, root.path());
-        assert!(find("0::/user/job\n").unwrap().ends_with("user/job/memory.events"));
-        assert!(find("9:name=systemd:/\n4:memory:/box\n").unwrap().ends_with("memory.oom_control"));
+        assert!(
+            find("0::/user/job\n")
+                .unwrap()
+                .ends_with("user/job/memory.events")
+        );
+        assert!(
+            find("9:name=systemd:/\n4:memory:/box\n")
+                .unwrap()
+                .ends_with("memory.oom_control")
+        );
         assert_eq!(find("0::/elsewhere\n"), None);
         assert_eq!(find(""), None);
     }

@@ -109,10 +109,12 @@ fn by_environment(pid: i32, since: Instant, families: &impl Families) -> Origin 
         Some(environment) if environment.is_empty() && since.elapsed() < REPLACEMENT => {
             Origin::Open(since)
         }
-        Some(environment) => match process::key_in(&environment).and_then(|key| families.by_key(&key)) {
-            Some(serial) => Origin::Run(serial),
-            None => Origin::Stranger,
-        },
+        Some(environment) => {
+            match process::key_in(&environment).and_then(|key| families.by_key(&key)) {
+                Some(serial) => Origin::Run(serial),
+                None => Origin::Stranger,
+            }
+        }
         None => Origin::Stranger,
     }
 }

@@ -60,7 +60,8 @@ pub(crate) fn push_frame(
     time_ms: u64,
     bytes: &[u8],
 ) {
-    let flags = if stream == Stream::Stderr { STDERR } else { 0 } | if continued { CONTINUED } else { 0 };
+    let flags =
+        if stream == Stream::Stderr { STDERR } else { 0 } | if continued { CONTINUED } else { 0 };
     frames.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     frames.extend_from_slice(&flags.to_le_bytes());
     frames.extend_from_slice(&time_ms.to_le_bytes());
@@ -78,7 +79,12 @@ pub(crate) struct OutputWriter {
 
 impl OutputWriter {
     pub(crate) fn new() -> OutputWriter {
-        OutputWriter { file: None, segment: 0, size: 0, lines: 0 }
+        OutputWriter {
+            file: None,
+            segment: 0,
+            size: 0,
+            lines: 0,
+        }
     }
 
     /// How many lines were written, lost ones included.
@@ -173,7 +179,11 @@ struct OpenSegment {
 impl OutputReader {
     /// A reader of the run directory `dir` that wants line `position` next.
     pub fn new(dir: impl Into<PathBuf>, position: u64) -> OutputReader {
-        OutputReader { dir: dir.into(), position, open: None }
+        OutputReader {
+            dir: dir.into(),
+            position,
+            open: None,
+        }
     }
 
     /// The number of the next line.
@@ -188,13 +198,18 @@ impl OutputReader {
     ///
     /// If a file cannot be read. A run without output has no file, which is no error.
     pub fn read(&mut self, max_bytes: usize) -> io::Result<Chunk> {
-        let mut chunk = Chunk { position: self.position, ..Chunk::default() };
+        let mut chunk = Chunk {
+            position: self.position,
+            ..Chunk::default()
+        };
         let mut left = max_bytes;
         loop {
             if self.open.is_none() && !self.open_segment()? {
                 return Ok(chunk);
             }
-            let Some(open) = &mut self.open else { return Ok(chunk) };
+            let Some(open) = &mut self.open else {
+                return Ok(chunk);
+            };
             if open.line > self.position {
                 if !chunk.lines.is_empty() {
                     // The gap goes in front of the next chunk.
@@ -247,12 +262,22 @@ impl OpenSegment {
         let mut header = [0; HEADER_BYTES];
         match file.read_exact(&mut header) {
             Ok(()) if header[..8] == MAGIC => {}
-            Ok(()) => return Err(io::Error::new(io::ErrorKind::InvalidData, "not an output segment")),
+            Ok(()) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "not an output segment",
+                ));
+            }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         }
         let line = u64_at(&header, 8);
-        Ok(Some(OpenSegment { number, file, byte: HEADER_BYTES as u64, line }))
+        Ok(Some(OpenSegment {
+            number,
+            file,
+            byte: HEADER_BYTES as u64,
+            line,
+        }))
     }
 
     /// Reads whole frames; `true` once the end of the file, or a frame cut short, is reached.
@@ -267,7 +292,9 @@ impl OpenSegment {
             self.file.seek(SeekFrom::Start(self.byte))?;
             let want = (*left).clamp(64 * 1024 + FRAME_HEADER_BYTES + 8, 1024 * 1024);
             buffer.clear();
-            (&mut self.file).take(want as u64).read_to_end(&mut buffer)?;
+            (&mut self.file)
+                .take(want as u64)
+                .read_to_end(&mut buffer)?;
             let mut used = 0;
             while let Some((frame, size)) = frame_at(&buffer[used..]) {
                 if self.line >= *position {
@@ -306,7 +333,11 @@ impl Frame<'_> {
         Line {
             position,
             time_ms: self.time_ms,
-            stream: if self.flags & STDERR == 0 { Stream::Stdout } else { Stream::Stderr },
+            stream: if self.flags & STDERR == 0 {
+                Stream::Stdout
+            } else {
+                Stream::Stderr
+            },
             continued: self.flags & CONTINUED != 0,
             text,
         }
@@ -318,7 +349,14 @@ fn frame_at(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let header = bytes.get(..FRAME_HEADER_BYTES)?;
     let size = FRAME_HEADER_BYTES + u32_at(header, 0) as usize;
     let bytes = bytes.get(FRAME_HEADER_BYTES..size)?;
-    Some((Frame { flags: u32_at(header, 4), time_ms: u64_at(header, 8), bytes }, size))
+    Some((
+        Frame {
+            flags: u32_at(header, 4),
+            time_ms: u64_at(header, 8),
+            bytes,
+        },
+        size,
+    ))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -387,9 +425,14 @@ mod tests {
         let mut reader = OutputReader::new(dir.path(), 0);
         assert_eq!(reader.read(1000).unwrap(), Chunk::default());
 
-        writer.append(dir.path(), &frames(&[b"one", b"two"]), 2).unwrap();
+        writer
+            .append(dir.path(), &frames(&[b"one", b"two"]), 2)
+            .unwrap();
         let chunk = reader.read(1000).unwrap();
-        assert_eq!((texts(&chunk), chunk.position, chunk.lost), (vec!["one", "two"], 2, 0));
+        assert_eq!(
+            (texts(&chunk), chunk.position, chunk.lost),
+            (vec!["one", "two"], 2, 0)
+        );
         assert_eq!(reader.read(1000).unwrap().lines, []);
 
         writer.append(dir.path(), &frames(&[b"three"]), 1).unwrap();
@@ -404,7 +447,9 @@ mod tests {
     fn a_small_helping_is_a_prefix() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = OutputWriter::new();
-        writer.append(dir.path(), &frames(&[b"one", b"two", b"three"]), 3).unwrap();
+        writer
+            .append(dir.path(), &frames(&[b"one", b"two", b"three"]), 3)
+            .unwrap();
         let mut reader = OutputReader::new(dir.path(), 0);
         assert_eq!(texts(&reader.read(1).unwrap()), ["one"]);
         assert_eq!(texts(&reader.read(1).unwrap()), ["two"]);
@@ -434,7 +479,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = OutputWriter::new();
         let line = [b'x'; 60_000];
-        let batch = frames(&[&line; 100]);
+        let batch = frames(&[line.as_slice(); 100]);
         let mut early = OutputReader::new(dir.path(), 0);
         for _ in 0..20 {
             writer.append(dir.path(), &batch, 100).unwrap();
@@ -466,7 +511,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let whole = frames(&[b"one", b"two"]);
         let mut writer = OutputWriter::new();
-        writer.append(dir.path(), &whole[..whole.len() - 1], 2).unwrap();
+        writer
+            .append(dir.path(), &whole[..whole.len() - 1], 2)
+            .unwrap();
         let chunk = OutputReader::new(dir.path(), 0).read(1000).unwrap();
         assert_eq!((texts(&chunk), chunk.position), (vec!["one"], 1));
         assert_eq!(count_lines(dir.path()).unwrap(), 1);
@@ -479,13 +526,18 @@ mod tests {
         writer.append(dir.path(), &frames(&[b"one"]), 1).unwrap();
         // A read-only handle in its place refuses like a full disk.
         writer.file = Some(File::open(segment_path(dir.path(), 0)).unwrap());
-        writer.append(dir.path(), &frames(&[b"two", b"three"]), 2).unwrap_err();
+        writer
+            .append(dir.path(), &frames(&[b"two", b"three"]), 2)
+            .unwrap_err();
         writer.append(dir.path(), &frames(&[b"four"]), 1).unwrap();
 
         let mut reader = OutputReader::new(dir.path(), 0);
         let first = reader.read(1000).unwrap();
         assert_eq!((texts(&first), first.lost), (vec!["one"], 0));
         let second = reader.read(1000).unwrap();
-        assert_eq!((texts(&second), second.lost, second.position), (vec!["four"], 2, 4));
+        assert_eq!(
+            (texts(&second), second.lost, second.position),
+            (vec!["four"], 2, 4)
+        );
     }
 }

@@ -24,7 +24,10 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new() -> Scratch {
-        Scratch { read: vec![0; READ_BYTES].into(), frames: Vec::new() }
+        Scratch {
+            read: vec![0; READ_BYTES].into(),
+            frames: Vec::new(),
+        }
     }
 }
 
@@ -58,22 +61,36 @@ impl Pipes {
         serial: u64,
         poller: &Poller,
     ) -> std::io::Result<Pipes> {
-        let mut pipes =
-            Pipes { stdin: None, stdout: None, stderr: None, output: OutputWriter::new() };
+        let mut pipes = Pipes {
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            output: OutputWriter::new(),
+        };
         if let Some(pipe) = child.stdout.take() {
             set_nonblocking(&pipe)?;
             poller.watch_reading(&pipe, Source::Stdout(serial))?;
-            pipes.stdout = Some(Drain { pipe, lines: Lines::default() });
+            pipes.stdout = Some(Drain {
+                pipe,
+                lines: Lines::default(),
+            });
         }
         if let Some(pipe) = child.stderr.take() {
             set_nonblocking(&pipe)?;
             poller.watch_reading(&pipe, Source::Stderr(serial))?;
-            pipes.stderr = Some(Drain { pipe, lines: Lines::default() });
+            pipes.stderr = Some(Drain {
+                pipe,
+                lines: Lines::default(),
+            });
         }
         if let (Some(pipe), Some(input)) = (child.stdin.take(), input) {
             set_nonblocking(&pipe)?;
             poller.watch_writing(&pipe, Source::Stdin(serial))?;
-            pipes.stdin = Some(Feed { pipe, bytes: input.into_bytes(), written: 0 });
+            pipes.stdin = Some(Feed {
+                pipe,
+                bytes: input.into_bytes(),
+                written: 0,
+            });
         }
         Ok(pipes)
     }
@@ -139,7 +156,11 @@ impl Pipes {
                 });
                 self.log(dir, scratch, count)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Ok(())
+            }
             Err(_) => self.close(stream, dir, scratch, poller),
         }
     }
@@ -174,7 +195,9 @@ impl Pipes {
                 drain.lines
             }),
         };
-        let Some(mut lines) = lines else { return Ok(()) };
+        let Some(mut lines) = lines else {
+            return Ok(());
+        };
         let (time_ms, mut count) = (now_ms(), 0);
         scratch.frames.clear();
         lines.finish(|piece, continued| {
@@ -185,7 +208,11 @@ impl Pipes {
     }
 
     fn log(&mut self, dir: &Path, scratch: &Scratch, count: u64) -> std::io::Result<()> {
-        if count == 0 { Ok(()) } else { self.output.append(dir, &scratch.frames, count) }
+        if count == 0 {
+            Ok(())
+        } else {
+            self.output.append(dir, &scratch.frames, count)
+        }
     }
 
     fn close_stdin(&mut self, poller: &Poller) {

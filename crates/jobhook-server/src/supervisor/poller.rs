@@ -54,21 +54,33 @@ pub(crate) struct Poller {
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Poller> {
-        Ok(Poller { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)? })
+        Ok(Poller {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+        })
     }
 
     pub(crate) fn watch_reading(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
-        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.token()))?)
+        Ok(self
+            .epoll
+            .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source.token()))?)
     }
 
     pub(crate) fn watch_writing(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
-        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLOUT, source.token()))?)
+        Ok(self
+            .epoll
+            .add(fd, EpollEvent::new(EpollFlags::EPOLLOUT, source.token()))?)
     }
 
     /// Changes whether a watched connection also waits for room to write.
     pub(crate) fn set_writing(&self, fd: impl AsFd, source: Source, on: bool) -> io::Result<()> {
-        let flags = if on { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
-        Ok(self.epoll.modify(fd, &mut EpollEvent::new(flags, source.token()))?)
+        let flags = if on {
+            EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT
+        } else {
+            EpollFlags::EPOLLIN
+        };
+        Ok(self
+            .epoll
+            .modify(fd, &mut EpollEvent::new(flags, source.token()))?)
     }
 
     /// Must precede the closing of `fd`: a copy of it in a process that is just being started
@@ -86,11 +98,15 @@ impl Poller {
                 // Rounded up, or the last part of a millisecond would be spent turning round.
                 let left = deadline.saturating_duration_since(Instant::now());
                 let left = left + Duration::from_micros(999);
-                EpollTimeout::try_from(left.min(Duration::from_secs(3600))).unwrap_or(EpollTimeout::ZERO)
+                EpollTimeout::try_from(left.min(Duration::from_secs(3600)))
+                    .unwrap_or(EpollTimeout::ZERO)
             }
         };
         match self.epoll.wait(&mut events, timeout) {
-            Ok(count) => Ok(events[..count].iter().map(|event| Source::of_token(event.data())).collect()),
+            Ok(count) => Ok(events[..count]
+                .iter()
+                .map(|event| Source::of_token(event.data()))
+                .collect()),
             Err(Errno::EINTR) => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }

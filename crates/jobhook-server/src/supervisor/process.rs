@@ -22,7 +22,9 @@ pub(crate) struct Process {
 impl Process {
     /// The living or dead process `pid`, if there is one.
     pub(crate) fn of(pid: i32) -> Option<Process> {
-        Process::parse(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+        Process::parse(&String::from_utf8_lossy(
+            &fs::read(format!("/proc/{pid}/stat")).ok()?,
+        ))
     }
 
     /// Reads a line of `/proc/{pid}/stat`.
@@ -63,20 +65,33 @@ pub(crate) fn environment(pid: i32) -> Option<Vec<u8>> {
 pub(crate) fn key_in(environment: &[u8]) -> Option<RunKey> {
     let value = |name: &str| {
         environment.split(|byte| *byte == 0).find_map(|entry| {
-            std::str::from_utf8(entry).ok()?.strip_prefix(name)?.strip_prefix('=')
+            std::str::from_utf8(entry)
+                .ok()?
+                .strip_prefix(name)?
+                .strip_prefix('=')
         })
     };
-    Some(RunKey::new(value("JOB_ID")?, value("JOB_ATTEMPT")?.parse().ok()?))
+    Some(RunKey::new(
+        value("JOB_ID")?,
+        value("JOB_ATTEMPT")?.parse().ok()?,
+    ))
 }
 
 /// The children of this process; called on its only thread.
 pub(crate) fn own_children() -> io::Result<Vec<i32>> {
     match fs::read_to_string("/proc/thread-self/children") {
-        Ok(list) => Ok(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()),
+        Ok(list) => Ok(list
+            .split_ascii_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect()),
         // Not every kernel is built with this file; the long way always works.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let own = std::process::id() as i32;
-            Ok(Process::all()?.iter().filter(|process| process.parent == own).map(|p| p.pid).collect())
+            Ok(Process::all()?
+                .iter()
+                .filter(|process| process.parent == own)
+                .map(|p| p.pid)
+                .collect())
         }
         Err(error) => Err(error),
     }
@@ -89,7 +104,11 @@ pub(crate) fn descendants(roots: &[i32]) -> io::Result<Vec<Process>> {
     for process in &all {
         children.entry(process.parent).or_default().push(process);
     }
-    let mut found: Vec<Process> = all.iter().filter(|process| roots.contains(&process.pid)).copied().collect();
+    let mut found: Vec<Process> = all
+        .iter()
+        .filter(|process| roots.contains(&process.pid))
+        .copied()
+        .collect();
     let mut seen: HashSet<i32> = found.iter().map(|process| process.pid).collect();
     let mut at = 0;
     while at < found.len() {
@@ -118,7 +137,10 @@ mod tests {
     fn a_name_with_parentheses_does_not_confuse() {
         let stat = "42 (a) S (b) R 1 40 30 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2 3";
         let process = Process::parse(stat).unwrap();
-        assert_eq!((process.pid, process.parent, process.group, process.session), (42, 1, 40, 30));
+        assert_eq!(
+            (process.pid, process.parent, process.group, process.session),
+            (42, 1, 40, 30)
+        );
         assert_eq!((process.started, process.is_zombie), (987_654, false));
         assert_eq!(Process::parse("42 (a"), None);
     }
@@ -126,7 +148,12 @@ mod tests {
     #[test]
     fn this_process_is_found() {
         let own = std::process::id() as i32;
-        assert!(Process::all().unwrap().iter().any(|process| process.pid == own));
+        assert!(
+            Process::all()
+                .unwrap()
+                .iter()
+                .any(|process| process.pid == own)
+        );
         assert_eq!(Process::of(own), Some(Process::of(own).unwrap()));
         assert!(!boot().unwrap().is_empty());
     }

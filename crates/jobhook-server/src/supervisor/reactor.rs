@@ -49,11 +49,15 @@ impl Reactor {
     pub(crate) fn run(mut self) -> io::Result<&'static str> {
         let mut peers = Peers::default();
         let mut idle_since = Some(Instant::now());
-        self.poller.watch_reading(&self.listener, Source::Listener)?;
+        self.poller
+            .watch_reading(&self.listener, Source::Listener)?;
         self.poller.watch_reading(&self.signals, Source::Signals)?;
         loop {
             let idle_until = idle_since.map(|since| since + self.idle);
-            let deadline = [idle_until, self.children.next_deadline()].into_iter().flatten().min();
+            let deadline = [idle_until, self.children.next_deadline()]
+                .into_iter()
+                .flatten()
+                .min();
             for source in self.poller.wait(deadline)? {
                 match source {
                     Source::Listener => self.welcome(&mut peers)?,
@@ -110,7 +114,9 @@ impl Reactor {
     }
 
     fn listen_to(&mut self, serial: u64, peers: &mut Peers) {
-        let Some(connection) = peers.connections.get_mut(&serial) else { return };
+        let Some(connection) = peers.connections.get_mut(&serial) else {
+            return;
+        };
         for heard in connection.hear() {
             match heard {
                 Heard::Greeting(greeting) => {
@@ -138,11 +144,15 @@ impl Reactor {
             Request::List => None,
         };
         if let Some(key) = key.filter(|key| !key.is_valid()) {
-            return Some(Answer::Failed(format!("`{key}` cannot be the name of a run")));
+            return Some(Answer::Failed(format!(
+                "`{key}` cannot be the name of a run"
+            )));
         }
         Some(match request {
-            Request::Start { key, spec } => self.children.start(key, spec),
-            Request::Stop { key, grace_ms } => self.children.stop(&key, Duration::from_millis(grace_ms)),
+            Request::Start { key, spec } => self.children.start(key, *spec),
+            Request::Stop { key, grace_ms } => {
+                self.children.stop(&key, Duration::from_millis(grace_ms))
+            }
             Request::State { key } => self.children.state(&key),
             Request::List => self.children.list(),
             Request::Forget { key } => self.children.forget(&key),
@@ -156,7 +166,10 @@ impl Reactor {
     fn speak(&mut self, peers: &mut Peers) {
         // Dropped when nobody listens: all of it can be asked for.
         for notice in self.children.take_notices() {
-            if let Some(watcher) = peers.watcher.and_then(|serial| peers.connections.get_mut(&serial)) {
+            if let Some(watcher) = peers
+                .watcher
+                .and_then(|serial| peers.connections.get_mut(&serial))
+            {
                 watcher.reply(&Reply::Notice(notice));
             }
         }
@@ -168,8 +181,13 @@ impl Reactor {
 
     fn on_signals(&mut self) -> io::Result<()> {
         while let Some(signal) = self.signals.read_signal()? {
-            if signal.ssi_signo == Signal::SIGTERM as u32 || signal.ssi_signo == Signal::SIGINT as u32 {
-                self.children.end_all("the supervisor that watched it was told to end", SHUTDOWN_GRACE);
+            if signal.ssi_signo == Signal::SIGTERM as u32
+                || signal.ssi_signo == Signal::SIGINT as u32
+            {
+                self.children.end_all(
+                    "the supervisor that watched it was told to end",
+                    SHUTDOWN_GRACE,
+                );
             }
         }
         self.children.on_death();

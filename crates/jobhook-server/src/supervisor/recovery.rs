@@ -39,7 +39,11 @@ pub(crate) fn recover_all(data_dir: &Path, runs: &Runs, own: &Build, boot: &str)
             Ok(owner) => others.extend(owner.map(|owner| owner.build)),
             // No crash of ours leaves this; a lost disk block may. Nobody can own it.
             Err(error) => {
-                record_lost(runs, &[key], &format!("its run directory is damaged: {error}"))?;
+                record_lost(
+                    runs,
+                    &[key],
+                    &format!("its run directory is damaged: {error}"),
+                )?;
             }
         }
     }
@@ -78,7 +82,9 @@ pub(crate) fn recover_one(
     owner: Owner,
     boot: &str,
 ) -> io::Result<bool> {
-    let Some(lock) = Lock::take(data_dir, &owner.build)? else { return Ok(false) };
+    let Some(lock) = Lock::take(data_dir, &owner.build)? else {
+        return Ok(false);
+    };
     // It may have ended, or been recovered, before the lock was ours.
     if runs.exit(key)?.is_none() && runs.owner(key)?.is_some() {
         recover(runs, &[(key.clone(), owner)], boot)?;
@@ -101,7 +107,11 @@ fn recover(runs: &Runs, abandoned: &[(RunKey, Owner)], boot: &str) -> io::Result
     }
     crate::crash::reached("supervisor.remains_killed");
     let keys: Vec<RunKey> = abandoned.iter().map(|(key, _)| key.clone()).collect();
-    record_lost(runs, &keys, "the supervisor that watched it died, and took it along")
+    record_lost(
+        runs,
+        &keys,
+        "the supervisor that watched it died, and took it along",
+    )
 }
 
 /// Sends KILL to whatever is left of these runs; `false` if nothing is.
@@ -116,7 +126,9 @@ fn kill_remains(left_behind: &[(&RunKey, Option<Process>)]) -> io::Result<bool> 
         .collect();
     let mut is_any_left = false;
     for process in &all {
-        let named = process::environment(process.pid).as_deref().and_then(process::key_in);
+        let named = process::environment(process.pid)
+            .as_deref()
+            .and_then(process::key_in);
         let belongs = left_behind.iter().any(|(key, leader)| {
             leader.is_some_and(|leader| is_of_group(process, &leader, &all))
                 || named.as_ref() == Some(*key)
@@ -135,7 +147,9 @@ fn is_of_group(process: &Process, leader: &Process, all: &[Process]) -> bool {
     process.group == leader.pid
         && process.session == leader.session
         && process.started >= leader.started
-        && all.iter().all(|other| other.pid != leader.pid || other.started == leader.started)
+        && all
+            .iter()
+            .all(|other| other.pid != leader.pid || other.started == leader.started)
 }
 
 pub(crate) fn record_lost(runs: &Runs, keys: &[RunKey], why: &str) -> io::Result<()> {

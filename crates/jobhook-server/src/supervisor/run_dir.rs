@@ -69,8 +69,9 @@ impl Runs {
         create_dir(&staging)?;
         let prepared = staging.join(format!("{}.{}", key.id, key.attempt));
         match create_dir_exclusively(&prepared) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_dir_all(&prepared)
-                .and_then(|()| create_dir_exclusively(&prepared))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_dir_all(&prepared).and_then(|()| create_dir_exclusively(&prepared))?
+            }
             done => done?,
         }
         write_new(&prepared.join("owner.json"), &serde_json::to_vec(owner)?)?;
@@ -101,7 +102,9 @@ impl Runs {
     pub(crate) fn owner(&self, key: &RunKey) -> io::Result<Option<Owner>> {
         match fs::read(self.dir(key).join("owner.json")) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.dir(key).exists() => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.dir(key).exists() => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -140,16 +143,22 @@ impl Runs {
     ///
     /// Many ends at once cost one flush, not one each.
     pub(crate) fn record_exits(&self, exits: &[(RunKey, Exit)]) -> io::Result<()> {
+        if exits.is_empty() {
+            return Ok(());
+        }
         let mut files = Vec::with_capacity(exits.len());
         for (key, exit) in exits {
             let path = self.dir(key).join("exit.json.new");
-            let mut file =
-                File::options().write(true).create(true).truncate(true).mode(FILE_MODE).open(&path)?;
+            let mut file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(FILE_MODE)
+                .open(&path)?;
             file.write_all(&serde_json::to_vec(exit)?)?;
             files.push((path, file));
         }
         match files.as_slice() {
-            [] => {}
             [(_, first), _, _, ..] => nix::unistd::syncfs(first)?,
             few => {
                 for (_, file) in few {
@@ -173,7 +182,10 @@ impl Runs {
             }
             for attempt in names(&self.root.join(&id))? {
                 if let Ok(attempt) = attempt.parse() {
-                    keys.push(RunKey { id: id.clone(), attempt });
+                    keys.push(RunKey {
+                        id: id.clone(),
+                        attempt,
+                    });
                 }
             }
         }
@@ -184,7 +196,12 @@ impl Runs {
     /// Emptying the trash is left to whoever has the time.
     pub(crate) fn discard(&self, key: &RunKey) -> io::Result<Option<String>> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let name = format!("{}.{}.{}", key.id, key.attempt, now.unwrap_or_default().as_nanos());
+        let name = format!(
+            "{}.{}.{}",
+            key.id,
+            key.attempt,
+            now.unwrap_or_default().as_nanos()
+        );
         match fs::rename(self.dir(key), self.trash().join(&name)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -226,13 +243,20 @@ fn create_dir_exclusively(dir: &Path) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    File::options().write(true).create_new(true).mode(FILE_MODE).open(path)?.write_all(bytes)
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)?
+        .write_all(bytes)
 }
 
 fn is_taken(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+        io::ErrorKind::DirectoryNotEmpty
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotADirectory
     )
 }
 
@@ -257,11 +281,22 @@ mod tests {
 
     fn owner(build: &str) -> Owner {
         let build = Build::of_file_name(&format!("supervisor.{build}.lock")).unwrap();
-        Owner { build, boot: "boot".into(), claimed_ms: 1 }
+        Owner {
+            build,
+            boot: "boot".into(),
+            claimed_ms: 1,
+        }
     }
 
     fn exit() -> Exit {
-        Exit { end: End::Code(3), started_ms: Some(1), ended_ms: 2, usage: None, stopped: false, lines: 0 }
+        Exit {
+            end: End::Code(3),
+            started_ms: Some(1),
+            ended_ms: 2,
+            usage: None,
+            stopped: false,
+            lines: 0,
+        }
     }
 
     #[test]
@@ -288,7 +323,11 @@ mod tests {
                     .map(|build| scope.spawn(|| runs.claim(&key, &owner(build)).unwrap()))
                     .into_iter()
                     .collect();
-                claims.into_iter().filter_map(|claim| claim.join().ok()).filter(|won| *won).count()
+                claims
+                    .into_iter()
+                    .filter_map(|claim| claim.join().ok())
+                    .filter(|won| *won)
+                    .count()
             });
             assert_eq!(won, 1);
         }

@@ -20,13 +20,18 @@ pub(crate) struct ShortPath {
 
 impl ShortPath {
     pub(crate) fn to(directory: &Path) -> io::Result<ShortPath> {
-        let directory =
-            File::options().read(true).custom_flags(nix::libc::O_DIRECTORY).open(directory)?;
+        let directory = File::options()
+            .read(true)
+            .custom_flags(nix::libc::O_DIRECTORY)
+            .open(directory)?;
         Ok(ShortPath { directory })
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd()))
+        PathBuf::from(format!(
+            "/proc/self/fd/{}/{name}",
+            self.directory.as_raw_fd()
+        ))
     }
 }
 
@@ -34,7 +39,10 @@ impl ShortPath {
 /// takes connections, and only from this user.
 pub(crate) fn listen(data_dir: &Path, build: &Build) -> io::Result<UnixListener> {
     let short = ShortPath::to(data_dir)?;
-    let (unready, ready) = (short.join(&format!("{}.new", build.socket_name())), short.join(&build.socket_name()));
+    let (unready, ready) = (
+        short.join(&format!("{}.new", build.socket_name())),
+        short.join(&build.socket_name()),
+    );
     match std::fs::remove_file(&unready) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -42,12 +42,22 @@ pub(crate) fn spawn(
     work: Option<&Path>,
     inherited: Inherited,
 ) -> Result<Child, End> {
-    let user = spec.run_as.as_deref().map(resolve_user).transpose().map_err(End::NotStarted)?;
+    let user = spec
+        .run_as
+        .as_deref()
+        .map(resolve_user)
+        .transpose()
+        .map_err(End::NotStarted)?;
     if let (Some(work), Some(user)) = (work, &user) {
-        unistd::chown(work, Some(user.uid), Some(user.gid))
-            .map_err(|error| End::NotStarted(format!("its work folder could not be given to its user: {error}")))?;
+        unistd::chown(work, Some(user.uid), Some(user.gid)).map_err(|error| {
+            End::NotStarted(format!(
+                "its work folder could not be given to its user: {error}"
+            ))
+        })?;
     }
-    let failure = leader.try_clone().map_err(|error| why_not(spec, &leader, &error))?;
+    let failure = leader
+        .try_clone()
+        .map_err(|error| why_not(spec, &leader, &error))?;
 
     let mut command = Command::new(&spec.program);
     command
@@ -55,7 +65,11 @@ pub(crate) fn spawn(
         .env_clear()
         .envs(&spec.env)
         .current_dir(&spec.cwd)
-        .stdin(if spec.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(if spec.stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
@@ -63,11 +77,16 @@ pub(crate) fn spawn(
     let before_exec = move || become_job(&leader, limits, user.as_ref(), inherited);
     // SAFETY: this process has a single thread, so no lock can be held by another one at the
     // fork; and the closure makes system calls only: it neither allocates nor takes a lock.
-    #[allow(unsafe_code, reason = "code between fork and exec has no safe interface")]
+    #[allow(
+        unsafe_code,
+        reason = "code between fork and exec has no safe interface"
+    )]
     unsafe {
         command.pre_exec(before_exec);
     }
-    command.spawn().map_err(|error| why_not(spec, &failure, &error))
+    command
+        .spawn()
+        .map_err(|error| why_not(spec, &failure, &error))
 }
 
 /// Runs in the new process, between fork and exec. Its own group is set already.
@@ -107,11 +126,19 @@ fn become_job(
 
 /// Copies `/proc/self/stat` to `leader`: pid, group, session and start time, from the kernel.
 fn record_self(leader: &File) -> nix::Result<()> {
-    let stat = nix::fcntl::open(c"/proc/self/stat", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let stat = nix::fcntl::open(
+        c"/proc/self/stat",
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
     let mut line = [0; 1024];
     let length = unistd::read(&stat, &mut line)?;
     let written = unistd::write(leader, &line[..length])?;
-    if written == length { Ok(()) } else { Err(Errno::ENOSPC) }
+    if written == length {
+        Ok(())
+    } else {
+        Err(Errno::ENOSPC)
+    }
 }
 
 fn set_limits(limits: Limits, open_files: (u64, u64)) -> nix::Result<()> {
@@ -168,19 +195,23 @@ fn resolve_user(name: &str) -> Result<ResolvedUser, String> {
     let account = CString::new(user.name).map_err(|_| format!("`{name}` is no user name"))?;
     let groups = unistd::getgrouplist(&account, user.gid)
         .map_err(|error| format!("the groups of `{name}` could not be looked up: {error}"))?;
-    Ok(ResolvedUser { uid: user.uid, gid: user.gid, groups })
+    Ok(ResolvedUser {
+        uid: user.uid,
+        gid: user.gid,
+        groups,
+    })
 }
 
 /// What a spawn that failed counts as: the fault of the command, or of the machine.
 fn why_not(spec: &Spec, leader: &File, error: &io::Error) -> End {
     let program = &spec.program;
     match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-        Errno::EMFILE | Errno::ENFILE => {
-            End::Lost(format!("`{program}` could not be started: too many open files"))
-        }
-        Errno::EAGAIN | Errno::ENOMEM => {
-            End::Lost(format!("`{program}` could not be started: no room for another process"))
-        }
+        Errno::EMFILE | Errno::ENFILE => End::Lost(format!(
+            "`{program}` could not be started: too many open files"
+        )),
+        Errno::EAGAIN | Errno::ENOMEM => End::Lost(format!(
+            "`{program}` could not be started: no room for another process"
+        )),
         errno => End::NotStarted(
             failed_step(spec, leader, error).unwrap_or_else(|| failed_exec(spec, errno, error)),
         ),
@@ -268,7 +299,10 @@ pub(crate) fn reap(pid: Pid) -> Option<Reaped> {
         return None;
     }
     let end = if libc::WIFSIGNALED(status) {
-        Err(KilledBy { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) })
+        Err(KilledBy {
+            number: libc::WTERMSIG(status),
+            core: libc::WCOREDUMP(status),
+        })
     } else {
         Ok(libc::WEXITSTATUS(status))
     };

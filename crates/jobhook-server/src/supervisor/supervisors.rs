@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 
-use super::birth::{self, Cry, OWN_PROGRAM};
+use super::birth::{self, Cry, Maternity, OWN_PROGRAM};
 use super::build::Build;
 use super::link::{Arrival, Link, Lost, NoLink};
 use super::message::{Answer, Exit, Notice, Request, Run, RunKey, Spec, State};
@@ -31,7 +31,9 @@ const TRY_AGAIN: Duration = Duration::from_millis(10);
 #[non_exhaustive]
 pub enum SupervisorError {
     /// The program does not call [`enter`](super::enter), so it cannot be started as a supervisor.
-    #[error("this program cannot run local jobs: its `main` must begin with `jobhook_server::supervisor::enter()`")]
+    #[error(
+        "this program cannot run local jobs: its `main` must begin with `jobhook_server::supervisor::enter()`"
+    )]
     NotEntered,
     /// The data directory cannot be used.
     #[error("the data directory `{}` cannot be used", .path.display())]
@@ -65,11 +67,29 @@ pub struct SupervisorOptions {
     pub program: Option<PathBuf>,
     /// How long a supervisor stays without jobs and without a server.
     pub idle: Duration,
+    /// The step at which the first supervisor that is started ends as if by `kill -9`.
+    #[cfg(feature = "crash-points")]
+    pub crash_at: Option<String>,
+}
+
+impl SupervisorOptions {
+    /// Supervisors are processes of `program`, which calls [`enter`](super::enter) first.
+    pub fn of_program(program: impl Into<PathBuf>) -> SupervisorOptions {
+        SupervisorOptions {
+            program: Some(program.into()),
+            ..SupervisorOptions::default()
+        }
+    }
 }
 
 impl Default for SupervisorOptions {
     fn default() -> SupervisorOptions {
-        SupervisorOptions { program: None, idle: Duration::from_secs(60) }
+        SupervisorOptions {
+            program: None,
+            idle: Duration::from_secs(60),
+            #[cfg(feature = "crash-points")]
+            crash_at: None,
+        }
     }
 }
 
@@ -118,6 +138,8 @@ struct Shared {
     own: Mutex<Option<Link>>,
     others: Mutex<HashMap<Build, Link>>,
     arrivals: mpsc::UnboundedSender<Arrival>,
+    #[cfg(feature = "crash-points")]
+    crash_at: std::sync::Mutex<Option<String>>,
 }
 
 impl Supervisors {
@@ -133,8 +155,13 @@ impl Supervisors {
         if options.program.is_none() && !birth::was_entered() {
             return Err(SupervisorError::NotEntered);
         }
-        let unusable = |source| SupervisorError::DataDir { path: data_dir.to_owned(), source };
-        let program = options.program.unwrap_or_else(|| PathBuf::from(OWN_PROGRAM));
+        let unusable = |source| SupervisorError::DataDir {
+            path: data_dir.to_owned(),
+            source,
+        };
+        let program = options
+            .program
+            .unwrap_or_else(|| PathBuf::from(OWN_PROGRAM));
         let build = Build::of(&program).map_err(|error| {
             SupervisorError::NotStarted(format!("`{}` cannot be found: {error}", program.display()))
         })?;
@@ -151,6 +178,8 @@ impl Supervisors {
             own: Mutex::default(),
             others: Mutex::default(),
             arrivals,
+            #[cfg(feature = "crash-points")]
+            crash_at: std::sync::Mutex::new(options.crash_at),
         });
         tokio::spawn(pass_on(arrived, telling));
         let supervisors = Supervisors { shared };
@@ -182,7 +211,15 @@ impl Supervisors {
     /// If no supervisor can be had, or it could not make the run directory. Then it was not started,
     /// unless the connection kept breaking; [`Supervisors::state`] tells.
     pub async fn start(&self, key: &RunKey, spec: &Spec) -> Result<State, SupervisorError> {
-        let state = self.ask_state(key, &Request::Start { key: key.clone(), spec: spec.clone() }).await;
+        let state = self
+            .ask_state(
+                key,
+                &Request::Start {
+                    key: key.clone(),
+                    spec: Box::new(spec.clone()),
+                },
+            )
+            .await;
         crate::crash::reached("link.start_answered");
         state
     }
@@ -194,7 +231,14 @@ impl Supervisors {
     /// If no supervisor can be had.
     pub async fn stop(&self, key: &RunKey, grace: Duration) -> Result<State, SupervisorError> {
         let grace_ms = grace.as_millis().try_into().unwrap_or(u64::MAX);
-        self.ask_state(key, &Request::Stop { key: key.clone(), grace_ms }).await
+        self.ask_state(
+            key,
+            &Request::Stop {
+                key: key.clone(),
+                grace_ms,
+            },
+        )
+        .await
     }
 
     /// How `key` stands; never [`State::Elsewhere`].
@@ -203,7 +247,8 @@ impl Supervisors {
     ///
     /// If no supervisor can be had.
     pub async fn state(&self, key: &RunKey) -> Result<State, SupervisorError> {
-        self.ask_state(key, &Request::State { key: key.clone() }).await
+        self.ask_state(key, &Request::State { key: key.clone() })
+            .await
     }
 
     /// Every attempt that has a run directory, and how it stands.
@@ -243,7 +288,10 @@ impl Supervisors {
 
     /// Says that the output of `key` is read up to line `position`, so that more is told of.
     pub async fn read_up_to(&self, key: &RunKey, position: u64) {
-        let request = Request::Read { key: key.clone(), position };
+        let request = Request::Read {
+            key: key.clone(),
+            position,
+        };
         if let Some(own) = self.shared.own.lock().await.as_ref() {
             own.tell(request.clone());
         }
@@ -254,7 +302,11 @@ impl Supervisors {
 
     /// The run directory of `key`.
     pub fn run_dir(&self, key: &RunKey) -> PathBuf {
-        self.shared.data_dir.join("runs").join(&key.id).join(key.attempt.to_string())
+        self.shared
+            .data_dir
+            .join("runs")
+            .join(&key.id)
+            .join(key.attempt.to_string())
     }
 
     /// Reads the output of `key` from line `position` on.
@@ -297,7 +349,10 @@ impl Supervisors {
                 Err(Lost) if Instant::now() < deadline => {}
                 Err(Lost) => {
                     let reason = "it dies whenever it is asked".to_owned();
-                    return Err(SupervisorError::Unreachable { build: self.shared.build.clone(), reason });
+                    return Err(SupervisorError::Unreachable {
+                        build: self.shared.build.clone(),
+                        reason,
+                    });
                 }
             }
         }
@@ -322,7 +377,7 @@ impl Supervisors {
             }
             let birth = tokio::task::spawn_blocking({
                 let shared = Arc::clone(shared);
-                move || birth::give_birth(&shared.program, &shared.data_dir, shared.idle)
+                move || birth::give_birth(&shared.maternity())
             });
             match birth.await {
                 Ok(Ok(Cry::Ready)) => {}
@@ -334,7 +389,10 @@ impl Supervisors {
             }
             if Instant::now() > deadline {
                 let reason = "it has the lock but does not answer".to_owned();
-                return Err(SupervisorError::Unreachable { build: shared.build.clone(), reason });
+                return Err(SupervisorError::Unreachable {
+                    build: shared.build.clone(),
+                    reason,
+                });
             }
         }
     }
@@ -346,7 +404,11 @@ impl Supervisors {
         let mut own = shared.own.lock().await;
         let mut others = shared.others.lock().await;
         others.retain(|_, link| link.is_open());
-        let known = if is_own { own.as_ref() } else { others.get(build) };
+        let known = if is_own {
+            own.as_ref()
+        } else {
+            others.get(build)
+        };
         if let Some(link) = known.filter(|link| link.is_open()) {
             return Some(link.clone());
         }
@@ -361,7 +423,11 @@ impl Supervisors {
                 return None;
             }
         }
-        if is_own { own.clone() } else { others.get(build).cloned() }
+        if is_own {
+            own.clone()
+        } else {
+            others.get(build).cloned()
+        }
     }
 
     /// Removes `name`, or everything, from among the discarded run directories.
@@ -369,7 +435,8 @@ impl Supervisors {
         let trash = self.shared.data_dir.join("runs/.trash");
         let emptied = tokio::task::spawn_blocking(move || match name {
             Some(name) => std::fs::remove_dir_all(trash.join(name)),
-            None => std::fs::read_dir(trash)?.try_for_each(|entry| std::fs::remove_dir_all(entry?.path())),
+            None => std::fs::read_dir(trash)?
+                .try_for_each(|entry| std::fs::remove_dir_all(entry?.path())),
         });
         match emptied.await {
             Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
@@ -380,23 +447,49 @@ impl Supervisors {
     }
 }
 
+impl Shared {
+    fn maternity(&self) -> Maternity<'_> {
+        Maternity {
+            program: &self.program,
+            data_dir: &self.data_dir,
+            idle: self.idle,
+            #[cfg(feature = "crash-points")]
+            crash_at: self.crash_at.lock().ok().and_then(|mut step| step.take()),
+        }
+    }
+}
+
 fn unexpected(answer: Answer) -> SupervisorError {
     match answer {
         Answer::Failed(why) => SupervisorError::Failed(why),
-        other => SupervisorError::Failed(format!("the supervisor answered beside the point: {other:?}")),
+        other => SupervisorError::Failed(format!(
+            "the supervisor answered beside the point: {other:?}"
+        )),
     }
 }
 
 fn unreachable(error: NoLink, build: &Build) -> SupervisorError {
-    SupervisorError::Unreachable { build: build.clone(), reason: error.to_string() }
+    SupervisorError::Unreachable {
+        build: build.clone(),
+        reason: error.to_string(),
+    }
 }
 
-async fn pass_on(mut arrived: mpsc::UnboundedReceiver<Arrival>, telling: mpsc::UnboundedSender<Told>) {
+async fn pass_on(
+    mut arrived: mpsc::UnboundedReceiver<Arrival>,
+    telling: mpsc::UnboundedSender<Told>,
+) {
     while let Some(arrival) = arrived.recv().await {
         let told = match arrival {
-            Arrival::Notice(Notice::Started { key, pid, started_ms }) => {
-                Told::Started { key, pid, started_ms }
-            }
+            Arrival::Notice(Notice::Started {
+                key,
+                pid,
+                started_ms,
+            }) => Told::Started {
+                key,
+                pid,
+                started_ms,
+            },
             Arrival::Notice(Notice::Output { key, lines }) => Told::Output { key, lines },
             Arrival::Notice(Notice::Exited { key, exit }) => Told::Exited { key, exit },
             Arrival::Gone(build) => {
