@@ -600,6 +600,9 @@ impl Children {
 
     fn record(&mut self) {
         if let Err(error) = self.runs.record_exits(&self.unrecorded) {
+            // Of a run whose directory somebody removed, nobody can be told.
+            let runs = &self.runs;
+            self.unrecorded.retain(|(key, _)| runs.dir(key).exists());
             self.journal
                 .note(&format!("cannot record how jobs ended: {error}"));
             self.record_at = Some(Instant::now() + RECORD_AGAIN);

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use serde::Serialize;
 
-use super::message::{Call, Greeting, MAX_LINE_BYTES, PROTOCOL, Reply};
+use super::message::{Call, Greeting, MAX_LINE_BYTES, PROTOCOL};
 use super::poller::{Poller, Source};
 
 /// How much may wait to be read by the peer.
@@ -117,9 +117,11 @@ impl Connection {
         }
     }
 
-    /// Adds an answer or a notice.
-    pub(crate) fn reply(&mut self, reply: &Reply) {
-        self.say(reply);
+    /// Whether the peer wants notices.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.greeting
+            .as_ref()
+            .is_some_and(|greeting| greeting.watch)
     }
 
     /// Sends what the peer has room for.

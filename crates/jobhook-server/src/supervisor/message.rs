@@ -141,7 +141,7 @@ pub struct Hello {
 pub(crate) struct Greeting {
     /// The version of the messages it speaks.
     pub protocol: u32,
-    /// Whether it wants notices. The last one that does gets them.
+    /// Whether it wants notices.
     pub watch: bool,
 }
 

@@ -40,8 +40,6 @@ pub(crate) struct Reactor {
 struct Peers {
     connections: BTreeMap<u64, Connection>,
     next_serial: u64,
-    /// The server that gets notices.
-    watcher: Option<u64>,
 }
 
 impl Reactor {
@@ -121,13 +119,12 @@ impl Reactor {
             match heard {
                 Heard::Greeting(greeting) => {
                     if greeting.watch {
-                        peers.watcher = Some(serial);
                         self.children.forget_who_was_told();
                     }
                 }
                 Heard::Call(Call { n, request }) => {
                     if let Some(answer) = self.answer(request) {
-                        connection.reply(&Reply::Answer { n, answer });
+                        connection.say(&Reply::Answer { n, answer });
                     }
                 }
             }
@@ -166,11 +163,11 @@ impl Reactor {
     fn speak(&mut self, peers: &mut Peers) {
         // Dropped when nobody listens: all of it can be asked for.
         for notice in self.children.take_notices() {
-            if let Some(watcher) = peers
-                .watcher
-                .and_then(|serial| peers.connections.get_mut(&serial))
-            {
-                watcher.reply(&Reply::Notice(notice));
+            let reply = Reply::Notice(notice);
+            for connection in peers.connections.values_mut() {
+                if connection.is_watching() {
+                    connection.say(&reply);
+                }
             }
         }
         peers.connections.retain(|_, connection| {

@@ -10,4 +10,5 @@ mod crashes;
 mod fixture;
 mod jobs;
 mod restarts;
+mod runner;
 mod stops;
