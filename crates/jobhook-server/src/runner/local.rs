@@ -1,0 +1,373 @@
+//! Runs actions as processes of this machine.
+//!
+//! ```text
+//! start ─▶ supervisor ─▶ process          sightings ◀─ follow ◀─ output log, news
+//! ```
+//!
+//! The supervisor owns the process and its output log; this runner tells it what to start, and
+//! turns what it says and what the log holds into sightings. A restarted server calls `start`
+//! again for every open attempt: the supervisor answers with the job that is there, and the
+//! output goes on from the offset that the store has. The offset is the number of the next line.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jobhook_engine::attempt::{AttemptRef, Ending, Saw, Usage};
+use jobhook_engine::clock::{Clock, SystemClock, Timestamp};
+use jobhook_engine::runner::{
+    JobStart, Output, OutputLine, Runner, Sighting, StartError, StopError, Terms, TypeFilter,
+};
+use jobhook_engine::verdict::signal_name;
+use jobhook_protocol::LineSource;
+use tokio::sync::mpsc;
+
+use super::local_command::{LocalCommand, LocalCommandError, Prepared};
+use super::local_jobs::{LocalJobs, News, Watch};
+use crate::supervisor::{Chunk, End, Exit, Line, OutputReader, RunKey, State, Stream};
+
+/// How much output is read at once. With what waits in the stream it bounds the memory that a
+/// flooding job costs.
+const READ_BYTES: usize = 128 * 1024;
+/// How long to wait before the supervisors are asked again after they could not be reached.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A runner of local processes.
+#[derive(Debug)]
+pub struct LocalRunner {
+    name: String,
+    types: TypeFilter,
+    concurrency: usize,
+    terms: Terms,
+    command: Prepared,
+    jobs: LocalJobs,
+}
+
+impl LocalRunner {
+    /// A runner that starts `command` for actions of `types`, among the other `jobs` of its data
+    /// directory.
+    ///
+    /// # Errors
+    ///
+    /// If the command can never be started as it is configured.
+    pub fn new(
+        name: impl Into<String>,
+        types: TypeFilter,
+        concurrency: usize,
+        terms: Terms,
+        command: LocalCommand,
+        jobs: LocalJobs,
+    ) -> Result<LocalRunner, LocalCommandError> {
+        // What is not UTF-8 cannot be sent to the supervisor; such a variable is left out.
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let command = Prepared::of(command, environment)?;
+        Ok(LocalRunner {
+            name: name.into(),
+            types,
+            concurrency,
+            terms,
+            command,
+            jobs,
+        })
+    }
+
+    async fn begin(&self, key: &RunKey, job: &JobStart) -> Result<State, StartError> {
+        let supervisors = self.jobs.supervisors();
+        let unavailable =
+            |error: crate::supervisor::SupervisorError| StartError::Unavailable(error.to_string());
+        match self.command.spec(job, &supervisors.run_dir(key)) {
+            Ok(spec) => supervisors.start(key, &spec).await.map_err(unavailable),
+            // The configuration may have changed since it was started; then it goes on.
+            Err(missing) => match supervisors.state(key).await.map_err(unavailable)? {
+                State::Unknown => Err(StartError::Refused(missing.to_string())),
+                state => Ok(state),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Runner for LocalRunner {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn types(&self) -> &TypeFilter {
+        &self.types
+    }
+
+    fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    async fn start(&self, job: JobStart) -> Result<mpsc::Receiver<Sighting>, StartError> {
+        let key = run_key(job.attempt);
+        // Before the start, or its end might be told to nobody.
+        let watch = self.jobs.watch(&key);
+        let state = self.begin(&key, &job).await?;
+        watch.learn(&state);
+        let started_ms = match &state {
+            State::Running { started_ms, .. } => Some(*started_ms),
+            State::Ended(exit) => exit.started_ms,
+            State::Unknown | State::Elsewhere { .. } => None,
+        };
+        // One stretch waits while another is stored and a third is read: no more.
+        let (sightings, seen) = mpsc::channel(1);
+        let reader = self.jobs.supervisors().output(&key, job.output_offset);
+        let follower = Follower {
+            name: self.name.clone(),
+            jobs: self.jobs.clone(),
+            key,
+            watch,
+            reader: Some(reader),
+            position: job.output_offset,
+            upheavals: 0,
+            sightings,
+        };
+        tokio::spawn(follower.follow(started_ms));
+        Ok(seen)
+    }
+
+    async fn stop(&self, job: AttemptRef, grace: Duration) -> Result<(), StopError> {
+        let stopped = self.jobs.supervisors().stop(&run_key(job), grace).await;
+        stopped
+            .map(|_| ())
+            .map_err(|error| StopError(error.to_string()))
+    }
+
+    async fn forget(&self, job: AttemptRef) {
+        let key = run_key(job);
+        if let Err(error) = self.jobs.supervisors().forget(&key).await {
+            tracing::warn!(
+                action.id = %key.id, attempt = key.attempt, runner = %self.name, %error,
+                "The run directory of a closed attempt could not be removed: {error}"
+            );
+        }
+    }
+}
+
+fn run_key(attempt: AttemptRef) -> RunKey {
+    RunKey::new(attempt.action.to_string(), attempt.number)
+}
+
+/// Follows one job to its end.
+#[derive(Debug)]
+struct Follower {
+    name: String,
+    jobs: LocalJobs,
+    key: RunKey,
+    watch: Watch,
+    /// Lent away while it reads.
+    reader: Option<OutputReader>,
+    position: u64,
+    /// How many losses of a supervisor were answered by asking.
+    upheavals: u64,
+    sightings: mpsc::Sender<Sighting>,
+}
+
+/// The engine does not look any more: the job goes on without us.
+struct Unwatched;
+
+impl Follower {
+    async fn follow(mut self, started_ms: Option<u64>) {
+        // Whoever watches no more needs no last word.
+        let _ = self.show_all(started_ms).await;
+    }
+
+    async fn show_all(&mut self, started_ms: Option<u64>) -> Result<(), Unwatched> {
+        if let Some(started_ms) = started_ms {
+            self.show(Sighting::Started {
+                at: timestamp(started_ms),
+            })
+            .await?;
+        }
+        loop {
+            let news = self.watch.news();
+            if news.upheavals != self.upheavals && news.exit.is_none() {
+                self.upheavals = news.upheavals;
+                self.ask().await;
+                continue;
+            }
+            if news.lines > self.position && self.show_output(&news).await? {
+                continue;
+            }
+            if let Some(exit) = news.exit {
+                return self.show(Sighting::Ended(saw(exit))).await;
+            }
+            tokio::select! {
+                () = self.watch.changed() => {}
+                () = self.sightings.closed() => return Err(Unwatched),
+            }
+        }
+    }
+
+    async fn show(&self, sighting: Sighting) -> Result<(), Unwatched> {
+        self.sightings.send(sighting).await.map_err(|_| Unwatched)
+    }
+
+    /// Shows the next stretch of output; `false` if there is nothing to read.
+    async fn show_output(&mut self, news: &News) -> Result<bool, Unwatched> {
+        let chunk = self.read().await;
+        let is_complete = news.exit.is_some();
+        let mut lines: Vec<OutputLine> = Vec::with_capacity(chunk.lines.len() + 1);
+        let mut to = chunk.position.max(self.position);
+        let mut lost = chunk.lost;
+        if chunk.lines.is_empty() && lost == 0 {
+            if !is_complete {
+                // The disk refused what was told of; the next segment will show how much.
+                self.jobs
+                    .supervisors()
+                    .read_up_to(&self.key, news.lines)
+                    .await;
+                return Ok(false);
+            }
+            lost = news.lines - self.position;
+            to = news.lines;
+        }
+        if lost > 0 {
+            let time = chunk.lines.first().map(|line| line.time_ms);
+            let time = time
+                .or(news.exit.as_ref().map(|exit| exit.ended_ms))
+                .unwrap_or_default();
+            lines.push(gap(lost, time));
+        }
+        lines.extend(chunk.lines.into_iter().map(output_line));
+        self.show(Sighting::Output(Output {
+            from: self.position,
+            to,
+            lines,
+        }))
+        .await?;
+        self.position = to;
+        if !is_complete {
+            self.jobs.supervisors().read_up_to(&self.key, to).await;
+        }
+        Ok(true)
+    }
+
+    /// Reads on in the log, away from the threads that must not wait.
+    async fn read(&mut self) -> Chunk {
+        let nothing = || Chunk {
+            position: self.position,
+            ..Chunk::default()
+        };
+        let Some(mut reader) = self.reader.take() else {
+            return nothing();
+        };
+        let read = tokio::task::spawn_blocking(move || (reader.read(READ_BYTES), reader)).await;
+        match read {
+            Ok((Ok(chunk), reader)) => {
+                self.reader = Some(reader);
+                chunk
+            }
+            Ok((Err(error), _)) => {
+                tracing::error!(
+                    action.id = %self.key.id, attempt = self.key.attempt, runner = %self.name, %error,
+                    "The output of a job cannot be read: {error}"
+                );
+                self.reader = Some(self.jobs.supervisors().output(&self.key, self.position));
+                nothing()
+            }
+            // It panicked, or the runtime is ending.
+            Err(_) => nothing(),
+        }
+    }
+
+    /// A supervisor is gone, maybe the one of this job: its state says more.
+    async fn ask(&self) {
+        loop {
+            match self.jobs.supervisors().state(&self.key).await {
+                Ok(State::Unknown) => {
+                    let exit = Exit {
+                        end: End::Lost("its run directory is gone".to_owned()),
+                        started_ms: None,
+                        ended_ms: u64::try_from(SystemClock.now().0).unwrap_or(0),
+                        usage: None,
+                        stopped: false,
+                        lines: self.position,
+                    };
+                    return self.watch.learn(&State::Ended(exit));
+                }
+                Ok(state) => return self.watch.learn(&state),
+                Err(error) => {
+                    tracing::warn!(
+                        action.id = %self.key.id, attempt = self.key.attempt, runner = %self.name, %error,
+                        "Nobody can say how a job stands: {error}"
+                    );
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+                () = self.sightings.closed() => return,
+            }
+        }
+    }
+}
+
+fn timestamp(ms: u64) -> Timestamp {
+    Timestamp(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+fn output_line(line: Line) -> OutputLine {
+    let source = match line.stream {
+        Stream::Stdout => LineSource::Stdout,
+        Stream::Stderr => LineSource::Stderr,
+    };
+    OutputLine {
+        source,
+        time: timestamp(line.time_ms),
+        text: line.text,
+    }
+}
+
+fn gap(lost: u64, time_ms: u64) -> OutputLine {
+    let lines = if lost == 1 {
+        "1 line".to_owned()
+    } else {
+        format!("{lost} lines")
+    };
+    let text = format!(
+        "{lines} of output were dropped here: the job wrote faster than they could be stored"
+    );
+    OutputLine {
+        source: LineSource::Server,
+        time: timestamp(time_ms),
+        text,
+    }
+}
+
+fn saw(exit: Exit) -> Saw {
+    let ending = match exit.end {
+        End::Code(code) => Ending::Exited { code },
+        End::Signal {
+            number, oom: true, ..
+        } => Ending::OutOfMemory { signal: number },
+        End::Signal {
+            number,
+            core,
+            oom: false,
+        } => Ending::Signalled {
+            signal: number,
+            name: signal_name(number).to_owned(),
+            core_dumped: core,
+        },
+        End::NotStarted(reason) => Ending::NotStarted { reason },
+        End::Lost(reason) => Ending::Lost { reason },
+    };
+    let usage = exit.usage.map(|usage| Usage {
+        user_ms: usage.user_ms,
+        system_ms: usage.system_ms,
+        max_rss_kib: usage.max_rss_bytes / 1024,
+    });
+    Saw {
+        ending,
+        at: timestamp(exit.ended_ms),
+        stopped: exit.stopped,
+        usage,
+    }
+}

@@ -1,0 +1,10 @@
+//! The runners that this server has.
+
+mod local;
+mod local_command;
+mod local_jobs;
+mod local_template;
+
+pub use local::LocalRunner;
+pub use local_command::{LocalCommand, LocalCommandError};
+pub use local_jobs::LocalJobs;
