@@ -90,6 +90,8 @@ pub(crate) struct Children {
     unrecorded: Vec<(RunKey, Exit)>,
     record_at: Option<Instant>,
     notices: Vec<Notice>,
+    /// Whether a server listens, which stores what it is told.
+    is_heard: bool,
     /// Why no job may start any more, and all are to end.
     ending: Option<&'static str>,
 }
@@ -141,6 +143,7 @@ impl Children {
             unrecorded: Vec::new(),
             record_at: None,
             notices: Vec::new(),
+            is_heard: false,
             ending: None,
         }
     }
@@ -148,6 +151,11 @@ impl Children {
     /// Whether no job lives and no end waits to be recorded.
     pub(crate) fn is_empty(&self) -> bool {
         self.alive.by_serial.is_empty() && self.unrecorded.is_empty()
+    }
+
+    /// Whether [`Children::end_all`] was called, and has come true.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ending.is_some() && self.alive.by_serial.is_empty()
     }
 
     /// What happened since the last call.
@@ -282,11 +290,6 @@ impl Children {
         }
     }
 
-    /// Whether [`Children::end_all`] was called.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.ending.is_some()
-    }
-
     /// How `key` stands.
     pub(crate) fn state(&mut self, key: &RunKey) -> Answer {
         match self.find_state(key) {
@@ -361,7 +364,7 @@ impl Children {
             Err(error) => return Answer::Failed(error.to_string()),
         }
         self.unrecorded.retain(|(unrecorded, _)| unrecorded != key);
-        match self.runs.discard(key) {
+        match self.runs.discard(key, &self.home.owner.build) {
             Ok(trash) => Answer::Forgotten { trash },
             Err(error) => Answer::Failed(format!("{key} could not be discarded: {error}")),
         }
@@ -482,8 +485,10 @@ impl Children {
             .min()
     }
 
-    /// Does what is due, and records the ends that are complete.
-    pub(crate) fn turn(&mut self) {
+    /// Does what is due, and records the ends that are complete. `is_heard` says whether a server
+    /// listens to the notices that come of it.
+    pub(crate) fn turn(&mut self, is_heard: bool) {
+        self.is_heard = is_heard;
         let now = Instant::now();
         while let Some((at, serial)) = self.deadlines.first().copied()
             && at <= now
@@ -599,7 +604,7 @@ impl Children {
     }
 
     fn record(&mut self) {
-        if let Err(error) = self.runs.record_exits(&self.unrecorded) {
+        if let Err(error) = self.runs.record_exits(&self.unrecorded, !self.is_heard) {
             // Of a run whose directory somebody removed, nobody can be told.
             let runs = &self.runs;
             self.unrecorded.retain(|(key, _)| runs.dir(key).exists());

@@ -48,6 +48,18 @@ impl RunKey {
             && !self.id.starts_with('.')
             && self.attempt > 0
     }
+
+    /// The name of its run directory.
+    pub(crate) fn dir_name(&self) -> String {
+        format!("{}.{}", self.id, self.attempt)
+    }
+
+    /// The attempt whose run directory is called `name`.
+    pub(crate) fn of_dir_name(name: &str) -> Option<RunKey> {
+        let (id, attempt) = name.rsplit_once('.')?;
+        let key = RunKey::new(id, attempt.parse().ok()?);
+        (key.is_valid() && key.dir_name() == name).then_some(key)
+    }
 }
 
 impl fmt::Display for RunKey {
@@ -76,7 +88,7 @@ pub struct Spec {
     /// What the kernel holds it to.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
-    /// Whether it gets an own empty folder, `runs/{id}/{attempt}/work`.
+    /// Whether it gets an own empty folder, `runs/{id}.{attempt}/work`.
     #[serde(default)]
     pub workdir: bool,
 }
@@ -316,6 +328,10 @@ mod tests {
             assert!(!RunKey::new(id, 1).is_valid(), "{id:?}");
         }
         assert!(!RunKey::new("a", 0).is_valid());
+        for name in ["a", "a.x", "a.0", "a.01", ".staging.0.1", ".trash"] {
+            assert_eq!(RunKey::of_dir_name(name), None, "{name}");
+        }
+        assert_eq!(RunKey::of_dir_name("a.b.12"), Some(RunKey::new("a.b", 12)));
         assert!(RunKey::new("constructor", 1).is_valid());
         assert!(RunKey::new("0198c2f4-7d10-7000-8000-000000000000", 7).is_valid());
     }

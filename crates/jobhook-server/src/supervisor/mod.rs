@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server ── Supervisors ── socket ──▶ supervisor ── fork ──▶ jobs, each the leader of its group
-//!    └───────── reads ─────────▶ runs/{id}/{attempt}/ ◀── writes ──┘
+//!    └───────── reads ─────────▶ runs/{id}.{attempt}/ ◀── writes ──┘
 //! ```
 //!
 //! It starts a job at most once, drains its output into a log, sees it end, kills what it leaves

@@ -66,10 +66,11 @@ impl Reactor {
                     Source::Stderr(serial) => self.children.on_output(serial, Stream::Stderr),
                 }
             }
-            self.children.turn();
+            let is_heard = peers.connections.values().any(Connection::is_watching);
+            self.children.turn(is_heard);
             self.speak(&mut peers);
 
-            if self.children.is_ending() && self.children.is_empty() {
+            if self.children.has_ended() {
                 return Ok("it was told to end");
             }
             if self.children.is_empty() && peers.connections.is_empty() {

@@ -167,5 +167,6 @@ pub(crate) fn record_lost(runs: &Runs, keys: &[RunKey], why: &str) -> io::Result
             },
         ));
     }
-    runs.record_exits(&exits)
+    // A server waits for just this, and stores it.
+    runs.record_exits(&exits, false)
 }

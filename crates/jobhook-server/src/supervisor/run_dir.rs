@@ -1,7 +1,7 @@
 //! The run directory of an attempt: the one place that says whether it was started.
 //!
 //! ```text
-//! runs/{id}/{attempt}/owner.json   who started it; there from the first moment
+//! runs/{id}.{attempt}/owner.json   who started it; there from the first moment
 //!                     leader       /proc/self/stat of the job, written by the job itself before
 //!                                  its program begins
 //!                     output.N     what it wrote
@@ -21,6 +21,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,10 +33,17 @@ use super::message::{Exit, RunKey};
 const DIR_MODE: u32 = 0o711;
 const FILE_MODE: u32 = 0o600;
 
+/// How many emptied directories are kept for the next runs. File systems are slow to give a
+/// deleted inode away again, and a short job should not pay for that five times.
+const MAX_SPARE: usize = 512;
+
 /// All run directories of a data directory.
 #[derive(Debug)]
 pub(crate) struct Runs {
     root: PathBuf,
+    /// Emptied directories in the staging folder, ready to be claimed.
+    spare: Vec<PathBuf>,
+    staged: u64,
 }
 
 /// Who started a run.
@@ -55,42 +63,39 @@ impl Runs {
         let root = data_dir.join("runs");
         create_dir(&root)?;
         create_dir(&root.join(".trash"))?;
-        Ok(Runs { root })
+        Ok(Runs {
+            root,
+            spare: Vec::new(),
+            staged: 0,
+        })
     }
 
     /// Where the run directory of `key` is, or would be.
     pub(crate) fn dir(&self, key: &RunKey) -> PathBuf {
-        self.root.join(&key.id).join(key.attempt.to_string())
+        self.root.join(key.dir_name())
     }
 
     /// Creates the run directory of `key`; `false` if there is one already.
-    pub(crate) fn claim(&self, key: &RunKey, owner: &Owner) -> io::Result<bool> {
-        let staging = self.staging(&owner.build);
-        create_dir(&staging)?;
-        let prepared = staging.join(format!("{}.{}", key.id, key.attempt));
-        match create_dir_exclusively(&prepared) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_dir_all(&prepared).and_then(|()| create_dir_exclusively(&prepared))?
+    pub(crate) fn claim(&mut self, key: &RunKey, owner: &Owner) -> io::Result<bool> {
+        let prepared = match self.spare.pop() {
+            Some(spare) => spare,
+            None => {
+                let fresh = self.next_staged(&owner.build)?;
+                create_dir_exclusively(&fresh)?;
+                fresh
             }
-            done => done?,
-        }
-        write_new(&prepared.join("owner.json"), &serde_json::to_vec(owner)?)?;
+        };
+        write(&prepared.join("owner.json"), &serde_json::to_vec(owner)?)?;
         crate::crash::reached("supervisor.staged");
 
-        let dir = self.dir(key);
-        loop {
-            create_dir(&self.root.join(&key.id))?;
-            // A directory that holds something is never replaced, and ours all hold an owner.
-            match fs::rename(&prepared, &dir) {
-                Ok(()) => return Ok(true),
-                // A neighbour forgot the last other attempt just now, and took the parent along.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) if is_taken(&error) => {
-                    fs::remove_dir_all(&prepared)?;
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
+        // A directory that holds something is never replaced, and ours all hold an owner.
+        match fs::rename(&prepared, self.dir(key)) {
+            Ok(()) => Ok(true),
+            Err(error) if is_taken(&error) => {
+                self.spare.push(prepared);
+                Ok(false)
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -139,14 +144,12 @@ impl Runs {
         }
     }
 
-    /// Records how runs ended; returns once the records would survive a power cut.
+    /// Records how runs ended. Whoever asks from now on gets this answer, whichever process dies.
     ///
-    /// Many ends at once cost one flush, not one each.
-    pub(crate) fn record_exits(&self, exits: &[(RunKey, Exit)]) -> io::Result<()> {
-        if exits.is_empty() {
-            return Ok(());
-        }
-        let mut files = Vec::with_capacity(exits.len());
+    /// With `durable` the record is also on disk when this returns. A server that is told at once
+    /// commits it to its own store, so only ends that nobody hears of need that.
+    pub(crate) fn record_exits(&self, exits: &[(RunKey, Exit)], durable: bool) -> io::Result<()> {
+        let mut paths = Vec::with_capacity(exits.len());
         for (key, exit) in exits {
             let path = self.dir(key).join("exit.json.new");
             let mut file = File::options()
@@ -156,60 +159,56 @@ impl Runs {
                 .mode(FILE_MODE)
                 .open(&path)?;
             file.write_all(&serde_json::to_vec(exit)?)?;
-            files.push((path, file));
-        }
-        match files.as_slice() {
-            [(_, first), _, _, ..] => nix::unistd::syncfs(first)?,
-            few => {
-                for (_, file) in few {
-                    file.sync_data()?;
-                }
+            if durable {
+                file.sync_data()?;
             }
+            paths.push(path);
         }
-        crate::crash::reached("supervisor.exit_unnamed");
-        for (path, _) in &files {
-            fs::rename(path, path.with_extension(""))?;
+        if !paths.is_empty() {
+            crate::crash::reached("supervisor.exit_unnamed");
+        }
+        for path in paths {
+            fs::rename(&path, path.with_extension(""))?;
+            if durable && let Some(dir) = path.parent() {
+                File::open(dir)?.sync_all()?;
+            }
         }
         Ok(())
     }
 
     /// Every attempt that has a run directory.
     pub(crate) fn keys(&self) -> io::Result<Vec<RunKey>> {
-        let mut keys = Vec::new();
-        for id in names(&self.root)? {
-            if id.starts_with('.') {
-                continue;
-            }
-            for attempt in names(&self.root.join(&id))? {
-                if let Ok(attempt) = attempt.parse() {
-                    keys.push(RunKey {
-                        id: id.clone(),
-                        attempt,
-                    });
-                }
-            }
-        }
-        Ok(keys)
+        Ok(names(&self.root)?
+            .iter()
+            .filter_map(|name| RunKey::of_dir_name(name))
+            .collect())
     }
 
-    /// Takes the run directory of `key` out of sight; returns its name below [`Runs::trash`].
-    /// Emptying the trash is left to whoever has the time.
-    pub(crate) fn discard(&self, key: &RunKey) -> io::Result<Option<String>> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let name = format!(
-            "{}.{}.{}",
-            key.id,
-            key.attempt,
-            now.unwrap_or_default().as_nanos()
-        );
-        match fs::rename(self.dir(key), self.trash().join(&name)) {
+    /// Takes the run directory of `key` out of sight. What cannot be kept as a spare for a run
+    /// of `build` goes to the trash, and its name there is returned; emptying the trash is left to
+    /// whoever has the time.
+    pub(crate) fn discard(&mut self, key: &RunKey, build: &Build) -> io::Result<Option<String>> {
+        let dir = self.dir(key);
+        let is_spare = self.spare.len() < MAX_SPARE && is_plain(&dir)?;
+        let (to, name) = if is_spare {
+            (self.next_staged(build)?, None)
+        } else {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            let name = format!("{}.{}", key.dir_name(), now.as_nanos());
+            (self.trash().join(&name), Some(name))
+        };
+        match fs::rename(&dir, &to) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         }
-        // Fails as long as another attempt is in there, as it should.
-        let _ = fs::remove_dir(self.root.join(&key.id));
-        Ok(Some(name))
+        // One that cannot be emptied is no spare; the next supervisor removes it.
+        if is_spare && empty(&to).is_ok() {
+            self.spare.push(to);
+        }
+        Ok(name)
     }
 
     /// Where discarded run directories lie.
@@ -223,6 +222,14 @@ impl Runs {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// A free name in the staging folder of `build`, whose lock is held.
+    fn next_staged(&mut self, build: &Build) -> io::Result<PathBuf> {
+        let staging = self.staging(build);
+        create_dir(&staging)?;
+        self.staged += 1;
+        Ok(staging.join(self.staged.to_string()))
     }
 
     fn staging(&self, build: &Build) -> PathBuf {
@@ -242,13 +249,46 @@ fn create_dir_exclusively(dir: &Path) -> io::Result<()> {
     DirBuilder::new().mode(DIR_MODE).create(dir)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    File::options()
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    options
         .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path)?
-        .write_all(bytes)
+        .create(true)
+        .truncate(true)
+        .mode(FILE_MODE);
+    options.open(path)?.write_all(bytes)
+}
+
+/// Whether `dir` holds nothing but what a short run leaves.
+fn is_plain(dir: &Path) -> io::Result<bool> {
+    const PLAIN: [&str; 5] = [
+        "owner.json",
+        "leader",
+        "output.0",
+        "exit.json",
+        "exit.json.new",
+    ];
+    Ok(names(dir)?
+        .iter()
+        .all(|name| PLAIN.contains(&name.as_str())))
+}
+
+/// Makes a discarded directory as good as new; its files stay, for their inodes' sake.
+fn empty(dir: &Path) -> io::Result<()> {
+    let ignore_missing = |done: io::Result<()>| match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    // Under this name it says nothing, and is written over when the next end is recorded.
+    ignore_missing(fs::rename(dir.join("exit.json"), dir.join("exit.json.new")))?;
+    for name in ["leader", "output.0"] {
+        let cut = File::options()
+            .write(true)
+            .truncate(true)
+            .open(dir.join(name));
+        ignore_missing(cut.map(|_| ()))?;
+    }
+    Ok(())
 }
 
 fn is_taken(error: &io::Error) -> bool {
@@ -302,7 +342,7 @@ mod tests {
     #[test]
     fn of_two_starts_one_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let runs = Runs::open(dir.path()).unwrap();
+        let mut runs = Runs::open(dir.path()).unwrap();
         let key = RunKey::new("a", 1);
         assert!(runs.claim(&key, &owner("one")).unwrap());
         assert!(!runs.claim(&key, &owner("two")).unwrap());
@@ -315,36 +355,34 @@ mod tests {
     #[test]
     fn of_many_simultaneous_starts_one_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let runs = Runs::open(dir.path()).unwrap();
+        let mut runs =
+            ["one", "two", "three"].map(|build| (build, Runs::open(dir.path()).unwrap()));
         for round in 1..20 {
             let key = RunKey::new("a", round);
-            let won: usize = std::thread::scope(|scope| {
-                let claims: Vec<_> = ["one", "two", "three"]
-                    .map(|build| scope.spawn(|| runs.claim(&key, &owner(build)).unwrap()))
-                    .into_iter()
-                    .collect();
-                claims
-                    .into_iter()
-                    .filter_map(|claim| claim.join().ok())
-                    .filter(|won| *won)
-                    .count()
+            let won = std::thread::scope(|scope| {
+                let claims = runs.each_mut().map(|(build, runs)| {
+                    let key = &key;
+                    scope.spawn(move || runs.claim(key, &owner(build)).unwrap())
+                });
+                claims.map(|claim| claim.join().unwrap())
             });
-            assert_eq!(won, 1);
+            assert_eq!(won.iter().filter(|won| **won).count(), 1);
         }
     }
 
     #[test]
     fn a_recorded_exit_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        let runs = Runs::open(dir.path()).unwrap();
+        let mut runs = Runs::open(dir.path()).unwrap();
         let keys: Vec<_> = (1..=5).map(|attempt| RunKey::new("a", attempt)).collect();
         for key in &keys {
             runs.claim(key, &owner("one")).unwrap();
             assert_eq!(runs.exit(key).unwrap(), None);
         }
-        runs.record_exits(&[(keys[0].clone(), exit())]).unwrap();
+        runs.record_exits(&[(keys[0].clone(), exit())], true)
+            .unwrap();
         let many: Vec<_> = keys[1..].iter().map(|key| (key.clone(), exit())).collect();
-        runs.record_exits(&many).unwrap();
+        runs.record_exits(&many, false).unwrap();
         for key in &keys {
             assert_eq!(runs.exit(key).unwrap(), Some(exit()));
         }
@@ -353,14 +391,51 @@ mod tests {
     #[test]
     fn a_forgotten_run_is_out_of_sight() {
         let dir = tempfile::tempdir().unwrap();
-        let runs = Runs::open(dir.path()).unwrap();
-        let key = RunKey::new("a", 1);
+        let mut runs = Runs::open(dir.path()).unwrap();
+        let (key, build) = (RunKey::new("a", 1), owner("one").build);
         runs.claim(&key, &owner("one")).unwrap();
-        let name = runs.discard(&key).unwrap().unwrap();
-        assert!(runs.trash().join(name).join("owner.json").exists());
-        assert_eq!(runs.discard(&key).unwrap(), None);
+        std::fs::create_dir(runs.dir(&key).join("work")).unwrap();
+        let name = runs.discard(&key, &build).unwrap().unwrap();
+        assert!(runs.trash().join(name).join("work").exists());
+        assert_eq!(runs.discard(&key, &build).unwrap(), None);
         assert_eq!(runs.owner(&key).unwrap(), None);
         assert_eq!(runs.keys().unwrap(), []);
-        assert!(!dir.path().join("runs/a").exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_used_again_tells_nothing_of_its_past() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut runs = Runs::open(dir.path()).unwrap();
+        let (old, new) = (RunKey::new("a", 1), RunKey::new("b", 7));
+        runs.claim(&old, &owner("one")).unwrap();
+        runs.create_leader(&old)
+            .unwrap()
+            .write_all(b"1 (x) S")
+            .unwrap();
+        std::fs::write(runs.dir(&old).join("output.0"), "something").unwrap();
+        runs.record_exits(&[(old.clone(), exit())], false).unwrap();
+        assert_eq!(runs.discard(&old, &owner("one").build).unwrap(), None);
+        assert_eq!(runs.spare.len(), 1);
+
+        runs.claim(
+            &new,
+            &Owner {
+                claimed_ms: 2,
+                ..owner("two")
+            },
+        )
+        .unwrap();
+        assert_eq!(runs.spare.len(), 0);
+        assert_eq!(
+            runs.owner(&new).unwrap(),
+            Some(Owner {
+                claimed_ms: 2,
+                ..owner("two")
+            })
+        );
+        assert_eq!(runs.exit(&new).unwrap(), None);
+        assert_eq!(runs.leader(&new).unwrap(), "");
+        assert_eq!(std::fs::read(runs.dir(&new).join("output.0")).unwrap(), b"");
+        assert_eq!(runs.keys().unwrap(), [new]);
     }
 }

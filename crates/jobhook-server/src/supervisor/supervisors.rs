@@ -302,11 +302,7 @@ impl Supervisors {
 
     /// The run directory of `key`.
     pub fn run_dir(&self, key: &RunKey) -> PathBuf {
-        self.shared
-            .data_dir
-            .join("runs")
-            .join(&key.id)
-            .join(key.attempt.to_string())
+        self.shared.data_dir.join("runs").join(key.dir_name())
     }
 
     /// Reads the output of `key` from line `position` on.
