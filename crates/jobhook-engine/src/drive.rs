@@ -288,7 +288,7 @@ impl Driver {
     fn lingers_until(&self, notes: &Notes) -> Option<Timestamp> {
         notes
             .said_final_at
-            .map(|said| said.plus(self.parts.settings.linger))
+            .map(|said| said.plus(self.runner.terms().linger))
     }
 
     fn next_deadline(&self, started_at: Option<Timestamp>, notes: &Notes) -> Option<Timestamp> {

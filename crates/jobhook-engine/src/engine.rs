@@ -60,8 +60,6 @@ pub struct Settings {
     pub orchestrator: String,
     /// How far a job's clock may be off; `None` for any, except where `v1` is spoken.
     pub max_clock_skew: Option<Duration>,
-    /// How long a job may live on after its final word.
-    pub linger: Duration,
     /// How long an attempt whose job is gone waits for a final word on its way, if the job
     /// has reported before.
     pub settle: Duration,
@@ -75,7 +73,6 @@ impl Settings {
             hook_url: hook_url.into(),
             orchestrator: "jobhook".into(),
             max_clock_skew: Some(crate::hook::DEFAULT_SKEW),
-            linger: Duration::from_secs(30),
             settle: Duration::from_secs(2),
         }
     }

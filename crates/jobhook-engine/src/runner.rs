@@ -96,6 +96,8 @@ pub struct Terms {
     pub signature_required: bool,
     /// How long a job that is asked to end has before it is made to.
     pub grace: Duration,
+    /// How long a job may live on after its final word.
+    pub linger: Duration,
 }
 
 /// What a runner needs to start a job.

@@ -31,9 +31,7 @@ pub use directory::{NoDataDirectory, Surroundings};
 pub use listen::{AddressError, DEFAULT_LISTEN, ListenError, listen_address, may_listen};
 pub use measure::{MeasureError, duration, size};
 pub use runner::{LocalRunner, ProcessLimits, Runner, RunnerKind, Stdin};
-pub use section::{
-    Auth, Hook, Limits, Scope, Server, Signature, Store, StoreKind, Token, UnknownScope,
-};
+pub use section::{Auth, Hook, Limits, Server, Signature, Store, StoreKind, Token};
 
 use read::{Fault, read};
 use tree::{Node, Origin, SyntaxFault};

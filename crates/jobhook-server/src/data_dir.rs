@@ -66,6 +66,29 @@ fn holder(pid: Option<u32>) -> String {
         .unwrap_or_default()
 }
 
+/// Makes a data directory if it is not there, private to this user; returns it absolute.
+///
+/// # Errors
+///
+/// [`DataDirError::Unusable`].
+pub fn make(path: &Path) -> Result<PathBuf, DataDirError> {
+    let unusable = |source| DataDirError::Unusable {
+        path: path.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(unusable)?;
+    path.canonicalize().map_err(unusable)
+}
+
+/// Where the store lies in a data directory.
+pub fn database(path: &Path) -> PathBuf {
+    path.join("jobhook.db")
+}
+
 impl DataDir {
     /// Makes the directory if it is not there, private to this user, and locks it.
     ///
@@ -73,16 +96,11 @@ impl DataDir {
     ///
     /// [`DataDirError`].
     pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
+        let path = make(path)?;
         let unusable = |source| DataDirError::Unusable {
-            path: path.to_owned(),
+            path: path.clone(),
             source,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(unusable)?;
-        let path = path.canonicalize().map_err(unusable)?;
         let lock_file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -116,7 +134,7 @@ impl DataDir {
 
     /// Where the store lies.
     pub fn database(&self) -> PathBuf {
-        self.path.join("jobhook.db")
+        database(&self.path)
     }
 
     /// Reads the master key, or draws one on the first start.

@@ -1,6 +1,6 @@
 //! The jobhook server: stores, runners, the HTTP surface and the command line.
 //!
-//! `main` of a program that embeds it calls [`supervisor::enter`] first. Read [`serve`] to see
+//! `main` of a program that embeds it calls [`supervisor::enter`] first. Read [`server`] to see
 //! how the parts are put together.
 
 pub mod cli;
@@ -9,5 +9,7 @@ mod crash;
 pub mod data_dir;
 pub mod http;
 pub mod runner;
+pub mod server;
 pub mod store;
 pub mod supervisor;
+pub mod tokens;

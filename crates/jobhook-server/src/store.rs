@@ -1,6 +1,3 @@
-//! Where actions and tokens are kept.
-//!
-//! [`sqlite`] is the store of one machine. [`tokens`] are who may use the management API.
+//! Where actions and tokens are kept: [`sqlite`] is the store of one machine.
 
 pub mod sqlite;
-pub mod tokens;

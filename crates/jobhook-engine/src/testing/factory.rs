@@ -75,6 +75,7 @@ pub fn claim(types: TypeFilter, count: usize) -> Claim {
             auto_status: true,
             signature_required: false,
             grace: std::time::Duration::from_secs(10),
+            linger: std::time::Duration::from_secs(30),
         },
         key_id: "key-1".into(),
         nonces: (0..count).map(|n| format!("nonce-{n}")).collect(),

@@ -114,6 +114,7 @@ impl Runner for HandRunner {
             auto_status: true,
             signature_required: false,
             grace: Duration::from_secs(10),
+            linger: Duration::from_secs(30),
         }
     }
 

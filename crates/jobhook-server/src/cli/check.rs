@@ -1,11 +1,17 @@
 //! `jobhook check`: would a server start, and with what.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use jobhook_engine::log::LogLimits;
 
 use super::exit::{Exit, Failure, Outcome};
 use super::output::Output;
 use super::serve::{Local, LocalOptions};
-use crate::config::{Config, Runner, RunnerKind, Surroundings};
+use crate::config::{Config, Runner, RunnerKind, Surroundings, may_listen};
+use crate::store::sqlite::SqliteStore;
+use crate::tokens::Tokens;
+use crate::{data_dir, server};
 
 /// Check configuration, store and runners, without starting anything
 ///
@@ -57,16 +63,61 @@ fn describe(config: &Config) -> Vec<String> {
     lines
 }
 
-/// Opens the store and looks at its version.
-async fn store(local: &Local, _output: &mut Output) -> Result<(), Failure> {
-    let _ = local;
-    Ok(())
+/// Opens the store, which says if it is of a newer version, or none.
+async fn store(local: &Local, output: &mut Output) -> Result<(), Failure> {
+    let database = data_dir::database(&local.data_directory);
+    let has_tokens = if database.exists() {
+        let store = SqliteStore::open(&database, LogLimits::default())
+            .await
+            .map_err(failed)?;
+        let has_tokens = store.any().await.map_err(failed)?;
+        store.close().await;
+        output.line(&format!("store      {}", database.display()))?;
+        has_tokens
+    } else {
+        output.line("store      none yet: the first start makes it")?;
+        false
+    };
+    let has_tokens = has_tokens || !local.config.auth.tokens.is_empty();
+    may_listen(local.config.server.listen, has_tokens).map_err(failed)?;
+    let who = if has_tokens {
+        "with a token"
+    } else {
+        "no tokens: programs on this machine only"
+    };
+    output.line(&format!("access     {who}"))
 }
 
-/// Looks whether a runner could start its jobs: its command, directory and user are there.
-async fn runner(local: &Local, runner: &Runner, _output: &mut Output) -> Result<(), Failure> {
-    let _ = (local, runner);
-    Ok(())
+/// Looks whether a runner could start its jobs: its command is there and its holes are known.
+async fn runner(local: &Local, runner: &Runner, output: &mut Output) -> Result<(), Failure> {
+    let RunnerKind::Local(settings) = &runner.kind;
+    let wrong =
+        |what: &str| Failure::new(Exit::Other, format_args!("runners.{}: {what}", runner.name));
+    server::local_command(&local.config, settings)
+        .check()
+        .map_err(|error| wrong(&error.to_string()))?;
+    match find_command(&local.config, &settings.command) {
+        Some(path) => output.line(&format!("           {}: {}", runner.name, path.display())),
+        None => Err(wrong(&format!(
+            "there is no program `{}`; give its path, or put it on PATH",
+            settings.command
+        ))),
+    }
+}
+
+/// Where the command lies: its path, or what `PATH` leads to.
+fn find_command(config: &Config, command: &str) -> Option<PathBuf> {
+    if command.contains('/') {
+        return Some(config.directory.join(command)).filter(|path| path.is_file());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(command))
+        .find(|path| path.is_file())
+}
+
+fn failed(error: impl std::error::Error) -> Failure {
+    Failure::new(Exit::Other, super::http::chain(&error))
 }
 
 #[cfg(test)]

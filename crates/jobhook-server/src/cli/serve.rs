@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use super::exit::{Exit, Failure, Outcome};
 use super::output::Output;
 use crate::config::{Config, Surroundings, listen_address};
+use crate::server::Server;
 
 /// Where a server's configuration and data are.
 #[derive(Debug, Args)]
@@ -24,7 +27,8 @@ pub(crate) struct LocalOptions {
 /// Start a server
 ///
 /// Jobs that run outlive it: the next server on the same data directory goes on with them.
-/// Ctrl-C or SIGTERM stops it.
+/// Ctrl-C or SIGTERM stops it. It logs to standard error what JOBHOOK_LOG asks for, `info` by
+/// default.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -40,6 +44,8 @@ pub(crate) struct Local {
     pub(crate) config: Config,
     /// Absolute; it may not exist yet.
     pub(crate) data_directory: PathBuf,
+    /// What the server logs: `JOBHOOK_LOG`, as tracing-subscriber's filters are written.
+    pub(crate) log: Option<String>,
 }
 
 impl Local {
@@ -56,6 +62,7 @@ impl Local {
         Ok(Local {
             config,
             data_directory,
+            log: surroundings.get("JOBHOOK_LOG").map(str::to_owned),
         })
     }
 }
@@ -68,15 +75,54 @@ pub(crate) async fn run(serve: Serve, surroundings: &Surroundings, output: &mut 
     start(local, output).await
 }
 
-/// Opens the store, judges the address by `config::may_listen`, starts the runners, listens,
-/// and ends on SIGTERM or Ctrl-C.
-async fn start(local: Local, _output: &mut Output) -> Outcome {
-    Err(Failure::new(
-        Exit::Other,
-        format_args!(
-            "there is no server yet to listen on {} with {}",
-            local.config.server.listen,
-            local.data_directory.display()
-        ),
-    ))
+async fn start(local: Local, output: &mut Output) -> Outcome {
+    // Before the first line is printed: who reads it may stop the server right away.
+    let stop = stop_signal().map_err(|error| {
+        Failure::new(
+            Exit::Other,
+            format_args!("signals cannot be waited for: {error}"),
+        )
+    })?;
+    write_log(&local)?;
+    let server = Server::start(&local.config, &local.data_directory)
+        .await
+        .map_err(|error| Failure::new(Exit::Other, super::http::chain(&error)))?;
+    output.line(&format!("jobhook is listening on {server}"))?;
+    output.flush()?;
+    server.run(stop).await;
+    Ok(Exit::Success)
+}
+
+/// SIGTERM or Ctrl-C; waited for from now on.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("Stopping; jobs that run go on");
+    })
+}
+
+/// Sends the log to standard error, as `JOBHOOK_LOG` says.
+fn write_log(local: &Local) -> Result<(), Failure> {
+    let wanted = local.log.as_deref().unwrap_or("info");
+    let filter = EnvFilter::try_new(wanted).map_err(|error| {
+        Failure::usage(format_args!(
+            "JOBHOOK_LOG: `{wanted}` is no log filter: {error}"
+        ))
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let log = log
+        .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    // Fails only if an embedder has set up a log before, and then that one counts.
+    let _ = log.try_init();
+    Ok(())
 }

@@ -3,13 +3,16 @@
 //! A token is 32 random bytes; the store keeps its SHA-256 and shows it never again.
 
 use clap::{Args, Subcommand};
-use jobhook_protocol::key::hex;
-use sha2::{Digest, Sha256};
+use jobhook_engine::clock::{Clock, SystemClock, Timestamp};
+use jobhook_engine::log::LogLimits;
 
 use super::exit::{Exit, Failure, Outcome};
 use super::output::Output;
 use super::serve::{Local, LocalOptions};
-use crate::config::{Scope, Surroundings};
+use crate::config::Surroundings;
+use crate::data_dir;
+use crate::store::sqlite::SqliteStore;
+use crate::tokens::{Scope, Tokens};
 
 /// Create, list and revoke tokens for the management API
 ///
@@ -50,87 +53,80 @@ pub(crate) async fn run(token: Token, surroundings: &Surroundings, output: &mut 
     match token.command {
         TokenCommand::Create { name, scope, local } => {
             let local = Local::find(&local, surroundings)?;
-            let drawn = DrawnToken::draw()?;
-            create(&local, &name, scope, &drawn.sha256).await?;
-            output.line(&drawn.text)?;
+            refuse_configured(&local, &name)?;
+            let token = open(&local)
+                .await?
+                .create(&name, scope, SystemClock.now())
+                .await
+                .map_err(failed)?;
+            output.line(token.reveal())?;
             output.flush()?;
             output.note(&format!(
                 "token `{name}` with scope {scope}; it is shown this once. Clients read it from JOBHOOK_TOKEN."
             ));
-            Ok(Exit::Success)
         }
-        TokenCommand::List { local } => list(&Local::find(&local, surroundings)?, output).await,
+        TokenCommand::List { local } => {
+            let local = Local::find(&local, surroundings)?;
+            for token in open(&local).await?.list().await.map_err(failed)? {
+                let (created, used) = (time(token.created_at), token.last_used_at.map(time));
+                let used = used.map_or_else(
+                    || "never used".to_owned(),
+                    |used| format!("last used {used}"),
+                );
+                output.line(&format!(
+                    "{:<8}  created {created}  {used}  {}",
+                    token.scope, token.name
+                ))?;
+            }
+            for token in &local.config.auth.tokens {
+                output.line(&format!(
+                    "{:<8}  in the configuration  {}",
+                    token.scope, token.name
+                ))?;
+            }
+        }
         TokenCommand::Revoke { name, local } => {
-            revoke(&Local::find(&local, surroundings)?, &name).await?;
+            let local = Local::find(&local, surroundings)?;
+            refuse_configured(&local, &name)?;
+            if !open(&local).await?.revoke(&name).await.map_err(failed)? {
+                return Err(Failure::new(
+                    Exit::Other,
+                    format_args!("there is no token called `{name}`"),
+                ));
+            }
             output.note(&format!("token `{name}` is revoked"));
-            Ok(Exit::Success)
         }
     }
+    Ok(Exit::Success)
 }
 
-/// A new token, and what is kept of it.
-struct DrawnToken {
-    /// `jh_` and 64 hexadecimal digits.
-    text: String,
-    sha256: String,
+/// The tokens of the data directory, which is made if it is not there.
+async fn open(local: &Local) -> Result<SqliteStore, Failure> {
+    let folder = data_dir::make(&local.data_directory).map_err(failed)?;
+    SqliteStore::open(&data_dir::database(&folder), LogLimits::default())
+        .await
+        .map_err(failed)
 }
 
-impl DrawnToken {
-    fn draw() -> Result<DrawnToken, Failure> {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| {
-            Failure::new(
-                Exit::Other,
-                format_args!("the system gives no random numbers: {error}"),
-            )
-        })?;
-        let text = format!("jh_{}", hex(&random));
-        let sha256 = hex(&Sha256::digest(&text));
-        Ok(DrawnToken { text, sha256 })
+fn refuse_configured(local: &Local, name: &str) -> Result<(), Failure> {
+    if local
+        .config
+        .auth
+        .tokens
+        .iter()
+        .any(|token| token.name == name)
+    {
+        return Err(Failure::usage(format_args!(
+            "the token `{name}` is fixed in the configuration; change it there"
+        )));
     }
+    Ok(())
 }
 
-/// Writes a token into the store; refuses a name that is taken.
-async fn create(local: &Local, _name: &str, _scope: Scope, _sha256: &str) -> Result<(), Failure> {
-    Err(no_store(local))
+fn failed(error: impl std::error::Error) -> Failure {
+    Failure::new(Exit::Other, super::http::chain(&error))
 }
 
-/// Prints the tokens of the store and of the configuration.
-async fn list(local: &Local, _output: &mut Output) -> Outcome {
-    Err(no_store(local))
-}
-
-/// Takes a token out of the store; refuses a name that is not there, and one that the
-/// configuration fixes.
-async fn revoke(local: &Local, _name: &str) -> Result<(), Failure> {
-    Err(no_store(local))
-}
-
-fn no_store(local: &Local) -> Failure {
-    Failure::new(
-        Exit::Other,
-        format_args!(
-            "there is no store yet in {}",
-            local.data_directory.display()
-        ),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_random_and_kept_as_its_hash() {
-        let (Ok(one), Ok(other)) = (DrawnToken::draw(), DrawnToken::draw()) else {
-            panic!("no random numbers");
-        };
-        assert_ne!(one.text, other.text);
-        assert!(
-            one.text.starts_with("jh_") && one.text.len() == 67,
-            "{}",
-            one.text
-        );
-        assert_eq!(one.sha256, hex(&Sha256::digest(one.text)));
-    }
+fn time(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::{self, Visitor};
@@ -11,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::listen::{DEFAULT_LISTEN, read_an_address};
 use super::measure::{read_a_duration_or_off, read_a_size};
+use crate::tokens::{Scope, TokenHash};
 
 /// `[server]`: where the server listens and keeps its data.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -127,61 +127,10 @@ pub struct Token {
     /// The SHA-256 of the token in hexadecimal, as `printf %s "$TOKEN" | sha256sum` prints
     /// it. The token itself is kept nowhere.
     #[serde(deserialize_with = "read_sha256")]
-    pub sha256: String,
+    pub sha256: TokenHash,
     /// What it allows: `"read"`, `"launch"`, `"operate"` or `"admin"`, each with all before
     /// it.
     pub scope: Scope,
-}
-
-/// What a token allows (clause `API-2`). Each scope includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Look at actions and their logs.
-    Read,
-    /// Launch actions.
-    Launch,
-    /// Cancel and retry actions.
-    Operate,
-    /// Everything.
-    Admin,
-}
-
-impl Scope {
-    /// Every scope, narrowest first.
-    pub const ALL: [Scope; 4] = [Scope::Read, Scope::Launch, Scope::Operate, Scope::Admin];
-
-    /// The word in the configuration and on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Scope::Read => "read",
-            Scope::Launch => "launch",
-            Scope::Operate => "operate",
-            Scope::Admin => "admin",
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// A word that is no scope.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a scope; there are read, launch, operate and admin")]
-pub struct UnknownScope(String);
-
-impl FromStr for Scope {
-    type Err = UnknownScope;
-
-    fn from_str(word: &str) -> Result<Scope, UnknownScope> {
-        Scope::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == word)
-            .ok_or_else(|| UnknownScope(word.to_owned()))
-    }
 }
 
 /// `[store]`: where actions are kept.
@@ -268,16 +217,14 @@ fn read_hook_path<'de, D: Deserializer<'de>>(source: D) -> Result<String, D::Err
     })
 }
 
-fn read_sha256<'de, D: Deserializer<'de>>(source: D) -> Result<String, D::Error> {
+fn read_sha256<'de, D: Deserializer<'de>>(source: D) -> Result<TokenHash, D::Error> {
     source.deserialize_str(Judged {
         expected: "64 hexadecimal digits",
         // The text is not shown: somebody may have put the token itself here.
         judge: |text| {
-            if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                Ok(text.to_ascii_lowercase())
-            } else {
-                Err("this is not the SHA-256 of a token in 64 hexadecimal digits; `printf %s \"$TOKEN\" | sha256sum` prints it".to_owned())
-            }
+            text.parse().map_err(|_| {
+                "this is not the SHA-256 of a token in 64 hexadecimal digits; `printf %s \"$TOKEN\" | sha256sum` prints it".to_owned()
+            })
         },
     })
 }

@@ -15,13 +15,14 @@ use jobhook_protocol::{ActionBody, Status};
 use serde::Serialize;
 
 use super::Surface;
-use super::auth::{Reader, Scope};
+use super::auth::Reader;
 use super::body;
 use super::fields::Fields;
 use super::launch::{self, Launches};
 use super::posted::Posted;
 use super::query::Parameters;
 use super::refusal::{Answered, Refused};
+use crate::tokens::Scope;
 
 /// The action that an address names. What cannot be an id is the id of no action.
 #[derive(Debug)]

@@ -7,72 +7,27 @@
 //! A handler that shows something takes a [`Reader`]; one that does something names the scope
 //! to get at the body (see `posted`). How tokens are kept is not known here.
 
-use std::fmt;
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use jobhook_engine::clock::Timestamp;
 use jobhook_engine::store::StoreError;
 use jobhook_protocol::Code;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::Surface;
 use super::inbox::Inbox;
 use super::loopback;
 use super::refusal::{Answered, Refused};
+use crate::tokens::{Scope, Token, TokenHash, Tokens};
 
 /// The name of those who come without a token, where there are none.
 const LOCAL: &str = "local";
-
-/// What a token allows. Each scope includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// Look at actions and their logs.
-    Read,
-    /// Launch actions.
-    Launch,
-    /// Cancel and retry them.
-    Operate,
-    /// Everything.
-    Admin,
-}
-
-impl Scope {
-    /// The word in configuration and texts.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Scope::Read => "read",
-            Scope::Launch => "launch",
-            Scope::Operate => "operate",
-            Scope::Admin => "admin",
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Scope {
-    type Err = TokenError;
-
-    fn from_str(text: &str) -> Result<Scope, TokenError> {
-        [Scope::Read, Scope::Launch, Scope::Operate, Scope::Admin]
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| TokenError::Scope(text.to_owned()))
-    }
-}
 
 /// Who a token belongs to, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,72 +38,25 @@ pub struct Grant {
     pub scope: Scope,
 }
 
-/// Tokens that are kept somewhere.
-#[async_trait]
-pub trait TokenLookup: fmt::Debug + Send + Sync + 'static {
-    /// The grant of the token with this SHA-256, if there is one.
-    async fn find(&self, sha256: &[u8; 32]) -> Result<Option<Grant>, StoreError>;
-
-    /// Whether there are tokens at all.
-    async fn any(&self) -> Result<bool, StoreError>;
-}
-
-/// A token from the configuration, which holds its SHA-256 only.
+/// A token that is fixed in the configuration, which holds its hash only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticToken {
-    sha256: [u8; 32],
-    grant: Grant,
-}
-
-/// Why a configured token is none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// Not 64 hexadecimal digits.
-    #[error("the sha256 of the token `{0}` must be 64 hexadecimal digits")]
-    Sha256(String),
-    /// No such scope.
-    #[error("there is no scope `{0}`; the scopes are read, launch, operate, admin")]
-    Scope(String),
-}
-
-impl StaticToken {
-    /// A token called `name` whose text has the SHA-256 `sha256`, in hexadecimal.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError::Sha256`].
-    pub fn new(name: &str, sha256: &str, scope: Scope) -> Result<StaticToken, TokenError> {
-        let bad = || TokenError::Sha256(name.to_owned());
-        if sha256.len() != 64 || !sha256.is_ascii() {
-            return Err(bad());
-        }
-        let mut bytes = [0; 32];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            let digits = &sha256[2 * at..2 * at + 2];
-            // `from_str_radix` takes a sign as well.
-            if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return Err(bad());
-            }
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
-        }
-        let name = name.to_owned();
-        Ok(StaticToken {
-            sha256: bytes,
-            grant: Grant { name, scope },
-        })
-    }
+    /// Its hash.
+    pub hash: TokenHash,
+    /// Whose it is, and what it allows.
+    pub grant: Grant,
 }
 
 /// The tokens of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     configured: Vec<StaticToken>,
-    kept: Option<Arc<dyn TokenLookup>>,
+    kept: Option<Arc<dyn Tokens>>,
 }
 
 impl Access {
     /// Tokens from the configuration, and those that are kept.
-    pub fn new(configured: Vec<StaticToken>, kept: Option<Arc<dyn TokenLookup>>) -> Access {
+    pub fn new(configured: Vec<StaticToken>, kept: Option<Arc<dyn Tokens>>) -> Access {
         Access { configured, kept }
     }
 
@@ -167,9 +75,9 @@ impl Access {
         }
     }
 
-    async fn judge(&self, head: &Parts) -> Answered<Grant> {
+    async fn judge(&self, head: &Parts, now: Timestamp) -> Answered<Grant> {
         if self.has_tokens().await? {
-            return self.judge_token(&head.headers).await;
+            return self.judge_token(&head.headers, now).await;
         }
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         loopback::judge(head, peer.map(|peer| peer.0.ip()))?;
@@ -179,16 +87,16 @@ impl Access {
         })
     }
 
-    async fn judge_token(&self, headers: &HeaderMap) -> Answered<Grant> {
+    async fn judge_token(&self, headers: &HeaderMap, now: Timestamp) -> Answered<Grant> {
         let unauthenticated = |detail: &str| Refused::new(Code::Unauthenticated, detail);
         let token = bearer(headers).ok_or_else(|| {
             unauthenticated("send the header Authorization: Bearer with a token of this server")
         })?;
-        let sha256: [u8; 32] = Sha256::digest(token).into();
+        let hash = TokenHash::of(token);
         // All are compared, so the time taken does not tell which was near.
         let mut found = None;
         for token in &self.configured {
-            if bool::from(token.sha256.ct_eq(&sha256)) {
+            if token.hash == hash {
                 found = Some(&token.grant);
             }
         }
@@ -196,10 +104,11 @@ impl Access {
             return Ok(grant.clone());
         }
         let kept = match &self.kept {
-            Some(kept) => kept.find(&sha256).await?,
+            Some(kept) => kept.find(hash, now).await?,
             None => None,
         };
-        kept.ok_or_else(|| unauthenticated("the token is not known here; it may be revoked"))
+        kept.map(|Token { name, scope, .. }| Grant { name, scope })
+            .ok_or_else(|| unauthenticated("the token is not known here; it may be revoked"))
     }
 }
 
@@ -219,7 +128,11 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let (mut head, body) = request.into_parts();
-    match surface.access.judge(&head).await {
+    match surface
+        .access
+        .judge(&head, surface.engine.clock().now())
+        .await
+    {
         Ok(grant) => {
             head.extensions.insert(grant);
             next.run(Request::from_parts(head, body)).await
@@ -265,27 +178,6 @@ impl<S: Sync> FromRequestParts<S> for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_scope_includes_those_before_it() {
-        assert!(Scope::Read < Scope::Launch);
-        assert!(Scope::Launch < Scope::Operate);
-        assert!(Scope::Operate < Scope::Admin);
-        assert_eq!("operate".parse(), Ok(Scope::Operate));
-        assert_eq!(
-            "root".parse::<Scope>(),
-            Err(TokenError::Scope("root".into()))
-        );
-    }
-
-    #[test]
-    fn a_configured_token_has_a_whole_hash() {
-        assert!(StaticToken::new("ci", &"0aF9".repeat(16), Scope::Read).is_ok());
-        for sha256 in ["", "00", &"+1".repeat(32), &"é".repeat(32)] {
-            let bad = Err(TokenError::Sha256("ci".into()));
-            assert_eq!(StaticToken::new("ci", sha256, Scope::Read), bad);
-        }
-    }
 
     #[test]
     fn a_token_is_sent_once_and_as_a_bearer() {

@@ -38,7 +38,7 @@ use axum::routing::{get, post};
 use jobhook_engine::Engine;
 use tokio_util::sync::CancellationToken;
 
-pub use auth::{Access, Grant, Scope, StaticToken, TokenError, TokenLookup};
+pub use auth::{Access, Grant, StaticToken};
 pub use hook_path::{BadHookPath, HookPath};
 pub use listen::serve;
 

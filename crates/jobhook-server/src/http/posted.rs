@@ -8,9 +8,10 @@ use axum::http::request::Parts;
 use jobhook_protocol::{Code, JsonError, json};
 
 use super::Surface;
-use super::auth::{Grant, Scope, require};
+use super::auth::{Grant, require};
 use super::inbox::{Inbox, says_json};
 use super::refusal::{Answered, Refused};
+use crate::tokens::Scope;
 
 /// A request that may do something, read to its end.
 #[derive(Debug)]

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jobhook_engine::runner::JobStart;
-use jobhook_protocol::environment::{JOB_ATTEMPT, JOB_HOOK, JOB_ID, JOB_SECRET_KEY};
+use jobhook_protocol::environment::{
+    JOB_ATTEMPT, JOB_HOOK, JOB_ID, JOB_ORCHESTRATOR, JOB_SECRET_KEY,
+};
 
 use super::local_template::{MissingValue, Template, TemplateError, Values};
 use crate::supervisor::{Limits, Spec};
@@ -39,6 +41,8 @@ pub struct LocalCommand {
     pub stdin_arguments: bool,
     /// The user it runs as, by name or number.
     pub run_as: Option<String>,
+    /// What it finds in `JOB_ORCHESTRATOR`; what the engine says if `None`.
+    pub orchestrator: Option<String>,
     /// What the kernel holds it to.
     pub limits: Limits,
     /// The folder of the configuration file.
@@ -71,6 +75,17 @@ pub enum LocalCommandError {
     NotUtf8(PathBuf),
 }
 
+impl LocalCommand {
+    /// Whether it could be started, as far as that can be told without an action.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalCommandError`].
+    pub fn check(self) -> Result<(), LocalCommandError> {
+        Prepared::of(self, std::iter::empty()).map(|_| ())
+    }
+}
+
 /// A command whose holes are understood.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -80,6 +95,7 @@ pub(crate) struct Prepared {
     cwd: Option<Template>,
     stdin_arguments: bool,
     run_as: Option<String>,
+    orchestrator: Option<String>,
     limits: Limits,
     config_dir: String,
     inherited: BTreeMap<String, String>,
@@ -119,6 +135,7 @@ impl Prepared {
             cwd,
             stdin_arguments: command.stdin_arguments,
             run_as: command.run_as,
+            orchestrator: command.orchestrator,
             limits: command.limits,
             config_dir,
             inherited: environment.filter(|(name, _)| is_inherited(name)).collect(),
@@ -146,6 +163,9 @@ impl Prepared {
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
+        if let Some(orchestrator) = &self.orchestrator {
+            env.insert(JOB_ORCHESTRATOR.to_owned(), orchestrator.clone());
+        }
         for (name, template) in &self.env {
             env.insert(name.clone(), template.fill(&values)?);
         }

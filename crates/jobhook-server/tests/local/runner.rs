@@ -46,6 +46,7 @@ impl Site {
             auto_status: true,
             signature_required: false,
             grace: Duration::from_secs(5),
+            linger: Duration::from_secs(30),
         };
         LocalRunner::new(
             "local",

@@ -6,9 +6,7 @@ use jobhook_engine::store::StoreError;
 
 use super::columns::{Reader, damaged};
 use super::{SqliteStore, failure};
-use crate::store::tokens::{
-    PlainToken, Scope, Token, TokenError, TokenHash, Tokens, is_token_name,
-};
+use crate::tokens::{PlainToken, Scope, Token, TokenError, TokenHash, Tokens, is_token_name};
 
 /// Uses within so many milliseconds of the last one noted are not noted.
 const COALESCED_MS: i64 = 60_000;
@@ -42,7 +40,11 @@ impl Tokens for SqliteStore {
              ON CONFLICT (name) DO NOTHING",
         )
         .bind(name)
-        .bind(TokenHash::of(plain.reveal()).as_bytes().as_slice())
+        .bind(
+            TokenHash::of(plain.reveal().as_bytes())
+                .as_bytes()
+                .as_slice(),
+        )
         .bind(scope.as_str())
         .bind(now.0)
         .execute(&self.writer)
@@ -122,7 +124,7 @@ mod tests {
     }
 
     async fn find(store: &SqliteStore, token: &PlainToken, now: Timestamp) -> Option<Token> {
-        let hash = TokenHash::of(token.reveal());
+        let hash = TokenHash::of(token.reveal().as_bytes());
         store.find(hash, now).await.unwrap()
     }
 
@@ -144,7 +146,7 @@ mod tests {
         store.close().await;
         let bytes = std::fs::read(directory.path().join("jobhook.db")).unwrap();
         let holds = |wanted: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
-        assert!(holds(TokenHash::of(token.reveal()).as_bytes()));
+        assert!(holds(TokenHash::of(token.reveal().as_bytes()).as_bytes()));
         assert!(!holds(&token.reveal().as_bytes()[3..]));
     }
 

@@ -10,10 +10,13 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::store::StoreError;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
-/// What a holder may do; each scope includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What a holder may do (clause `API-2`); each scope includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// See actions and their logs.
     Read,
@@ -47,9 +50,14 @@ pub struct Token {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlainToken(String);
 
-/// What is kept of a token.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What is kept of a token: its SHA-256. Compared in constant time.
+#[derive(Clone, Copy)]
 pub struct TokenHash([u8; 32]);
+
+/// A text that is no SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a SHA-256 is 64 hexadecimal digits")]
+pub struct NotAHash;
 
 /// Why a token was not made.
 #[derive(Debug, thiserror::Error)]
@@ -151,8 +159,8 @@ impl fmt::Debug for PlainToken {
 
 impl TokenHash {
     /// Hashes a token as a request carries it, whatever it looks like.
-    pub fn of(token: &str) -> TokenHash {
-        TokenHash(Sha256::digest(token.as_bytes()).into())
+    pub fn of(token: &[u8]) -> TokenHash {
+        TokenHash(Sha256::digest(token).into())
     }
 
     /// Its bytes.
@@ -160,6 +168,29 @@ impl TokenHash {
         &self.0
     }
 }
+
+impl FromStr for TokenHash {
+    type Err = NotAHash;
+
+    fn from_str(hex: &str) -> Result<TokenHash, NotAHash> {
+        if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(NotAHash);
+        }
+        let mut bytes = [0; 32];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).map_err(|_| NotAHash)?;
+        }
+        Ok(TokenHash(bytes))
+    }
+}
+
+impl PartialEq for TokenHash {
+    fn eq(&self, other: &TokenHash) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for TokenHash {}
 
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,7 +244,18 @@ mod tests {
         assert!(token.reveal().starts_with("jh_"));
         assert_ne!(token, PlainToken::draw().unwrap());
         assert_eq!(format!("{token:?}"), "PlainToken(..)");
-        assert_eq!(format!("{:?}", TokenHash::of("x")), "TokenHash(..)");
+        assert_eq!(format!("{:?}", TokenHash::of(b"x")), "TokenHash(..)");
+    }
+
+    #[test]
+    fn a_hash_is_read_from_64_hexadecimal_digits() {
+        let hash = TokenHash::of(b"jh_x");
+        let hex = jobhook_protocol::key::hex(hash.as_bytes());
+        assert_eq!(hex.parse(), Ok(hash));
+        assert_eq!(hex.to_uppercase().parse(), Ok(hash));
+        for text in ["", "00", &"+1".repeat(32), &"é".repeat(32)] {
+            assert_eq!(text.parse::<TokenHash>(), Err(NotAHash));
+        }
     }
 
     #[test]

@@ -1,0 +1,289 @@
+//! Puts a server together: data directory, store, runners, engine, listener.
+//!
+//! ```text
+//! lock ─▶ key ─▶ store ─▶ may it listen? ─▶ bind ─▶ runners ─▶ engine ─▶ serve
+//! ```
+//!
+//! Whatever can be wrong is found before anything is started, in this order. When a server
+//! stops, jobs go on; the next one on the same data directory takes them up.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jobhook_engine::clock::SystemClock;
+use jobhook_engine::keyring::Keyring;
+use jobhook_engine::log::LogLimits;
+use jobhook_engine::runner::{Runner, Terms, TypeFilter};
+use jobhook_engine::store::{Store, StoreError};
+use jobhook_engine::{Engine, Settings};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{
+    self, Config, ListenError, LocalRunner, RunnerKind, Signature, Stdin, may_listen,
+};
+use crate::data_dir::{DataDir, DataDirError};
+use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
+use crate::runner::{self, LocalCommand, LocalCommandError, LocalJobs};
+use crate::store::sqlite::{OpenError, SqliteStore};
+use crate::supervisor::{Limits, SupervisorError, SupervisorOptions};
+
+/// How long connections may take to finish when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A server that listens, and has taken up the jobs of its data directory.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    listener: TcpListener,
+    surface: Surface,
+    store: Arc<SqliteStore>,
+    /// Held as long as the server lives.
+    _data_dir: DataDir,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It would let strangers in.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The address cannot be listened on.
+    #[error(
+        "{address} cannot be listened on{}; choose another with --listen",
+        in_use(source)
+    )]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The hook's path is none.
+    #[error("hook.url: {0}")]
+    HookPath(#[from] BadHookPath),
+    /// A runner cannot work as it is configured.
+    #[error("runners.{name}: {source}")]
+    Runner {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: LocalCommandError,
+    },
+    /// There is nobody to own local jobs.
+    #[error(transparent)]
+    Supervisor(#[from] SupervisorError),
+}
+
+fn in_use(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ": another program listens there",
+        io::ErrorKind::PermissionDenied => ": this user may not listen there",
+        _ => "",
+    }
+}
+
+impl Server {
+    /// Starts a server as `config` says, with its data in `data_directory`.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(config: &Config, data_directory: &Path) -> Result<Server, StartError> {
+        let hook = config.hook.url.parse()?;
+        let data_dir = DataDir::open(data_directory)?;
+        let key = data_dir.master_key()?;
+        let store = Arc::new(SqliteStore::open(&data_dir.database(), log_limits(config)).await?);
+        let access = Access::new(static_tokens(config), Some(store.clone()));
+        may_listen(config.server.listen, access.has_tokens().await?)?;
+        let wanted = config.server.listen;
+        let bind = |source| StartError::Bind {
+            address: wanted,
+            source,
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+
+        let runners = runners(config, data_dir.path()).await?;
+        let settings = Settings {
+            max_clock_skew: config.hook.max_clock_skew,
+            ..Settings::new(store.installation(), config.hook_address(address))
+        };
+        let engine = Engine::new(
+            store.clone(),
+            runners,
+            Keyring::new(key, Vec::new()),
+            Arc::new(SystemClock),
+            settings,
+        );
+        engine.start().await?;
+        let limits = HttpLimits {
+            hook_body: to_usize(config.limits.hook_body),
+            arguments: to_usize(config.limits.arguments),
+            ..HttpLimits::default()
+        };
+        let surface = Surface {
+            engine,
+            hook,
+            access,
+            limits,
+            closing: CancellationToken::new(),
+        };
+        Ok(Server {
+            address,
+            listener,
+            surface,
+            store,
+            _data_dir: data_dir,
+        })
+    }
+
+    /// The address it listens on, with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is over, then finishes what is under way. Jobs go on.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Server {
+            listener,
+            surface,
+            store,
+            _data_dir,
+            ..
+        } = self;
+        let (closing, limits, engine) = (
+            surface.closing.clone(),
+            surface.limits,
+            surface.engine.clone(),
+        );
+        let serving = http::serve(
+            listener,
+            http::router(surface),
+            limits,
+            closing.clone(),
+            GRACE,
+        );
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            () = &mut serving => {}
+            () = stop => {
+                closing.cancel();
+                serving.await;
+            }
+        }
+        engine.stop().await;
+        store.close().await;
+    }
+}
+
+fn static_tokens(config: &Config) -> Vec<StaticToken> {
+    let tokens = config.auth.tokens.iter();
+    let token = |token: &config::Token| StaticToken {
+        hash: token.sha256,
+        grant: Grant {
+            name: token.name.clone(),
+            scope: token.scope,
+        },
+    };
+    tokens.map(token).collect()
+}
+
+fn log_limits(config: &Config) -> LogLimits {
+    LogLimits {
+        lines: config.limits.log_lines,
+        bytes: config.limits.log_bytes,
+    }
+}
+
+/// The runners of the configuration, in its order.
+async fn runners(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Runner>>, StartError> {
+    let mut runners: Vec<Arc<dyn Runner>> = Vec::new();
+    // Also without a runner: jobs of one that was taken out of the configuration may be left.
+    let jobs = LocalJobs::open(data_dir, SupervisorOptions::default()).await?;
+    for config::Runner { name, kind } in &config.runners {
+        let RunnerKind::Local(local) = kind;
+        let runner = local_runner(config, name, local, jobs.clone()).map_err(|source| {
+            StartError::Runner {
+                name: name.clone(),
+                source,
+            }
+        })?;
+        runners.push(Arc::new(runner));
+    }
+    Ok(runners)
+}
+
+fn local_runner(
+    config: &Config,
+    name: &str,
+    local: &LocalRunner,
+    jobs: LocalJobs,
+) -> Result<runner::LocalRunner, LocalCommandError> {
+    let types = local
+        .actions
+        .as_ref()
+        .map_or_else(TypeFilter::all, TypeFilter::only);
+    let terms = Terms {
+        auto_status: local.auto_status,
+        signature_required: local.signature.unwrap_or(config.hook.signature) == Signature::V1,
+        grace: local.grace,
+        linger: local.linger,
+    };
+    let command = local_command(config, local);
+    runner::LocalRunner::new(
+        name,
+        types,
+        to_usize(local.concurrency.into()),
+        terms,
+        command,
+        jobs,
+    )
+}
+
+/// The command of a LocalRunner, as configured.
+pub(crate) fn local_command(config: &Config, local: &LocalRunner) -> LocalCommand {
+    LocalCommand {
+        command: local.command.clone(),
+        args: local.args.clone(),
+        env: local.env.clone(),
+        cwd: local.cwd.clone(),
+        stdin_arguments: local.stdin == Stdin::Arguments,
+        run_as: local.run_as.clone(),
+        orchestrator: Some(local.orchestrator.clone()),
+        limits: Limits {
+            cpu: local.limits.cpu_seconds,
+            address_space: local.limits.memory,
+            open_files: local.limits.open_files,
+            core: local.limits.core,
+            file_size: local.limits.file_size,
+            processes: local.limits.processes,
+        },
+        config_dir: config.directory.clone(),
+    }
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.address)
+    }
+}
