@@ -17,7 +17,7 @@ pub(crate) struct Cancel {
     #[arg(value_parser = action_id)]
     id: String,
     /// Why; is shown with the action
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     reason: Option<String>,
     /// Print the action as JSON
     #[arg(long)]

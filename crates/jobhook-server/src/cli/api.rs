@@ -93,7 +93,7 @@ pub(crate) struct Line {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     /// No answer, or one that broke off.
-    #[error("cannot reach {server}: {cause}\n{}", how_to_reach(*.local))]
+    #[error("cannot reach {server}: {cause}\n{}", how_to_reach(server, *.local))]
     Unreachable {
         server: String,
         /// The whole chain of causes.
@@ -111,11 +111,11 @@ pub(crate) enum ApiError {
     Unexpected { server: String, what: String },
 }
 
-fn how_to_reach(local: bool) -> &'static str {
+fn how_to_reach(server: &str, local: bool) -> String {
     if local {
-        "start a server with `jobhook serve`, or name another one in JOBHOOK_URL"
+        "start a server with `jobhook serve`, or name another one in JOBHOOK_URL".to_owned()
     } else {
-        "check the address with `echo $JOBHOOK_URL`"
+        format!("see whether it answers at all: `curl -sS {server}/healthz`")
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Follower<'a> {
     queue: VecDeque<Seen>,
     /// How long to wait before the next step.
     pause: Option<Duration>,
+    /// Whether the server ever answered; one that never did is not waited for.
+    met: bool,
     /// Since when the server is away.
     lost: Option<Instant>,
     backoff: Backoff,
@@ -97,6 +99,7 @@ impl<'a> Follower<'a> {
             mode: Mode::Connect,
             queue: VecDeque::new(),
             pause: None,
+            met: false,
             lost: None,
             backoff: Backoff::default(),
             fruitless: 0,
@@ -104,14 +107,22 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Waits for the end of action `id` without its lines.
+    /// Follows an action that the server has just launched.
+    pub(crate) fn of_a_launch(api: &'a Api, id: &'a str) -> Follower<'a> {
+        Follower {
+            met: true,
+            ..Follower::new(api, id)
+        }
+    }
+
+    /// Waits for the end of an action that the server has just launched, without its lines.
     pub(crate) fn of_the_end(api: &'a Api, id: &'a str) -> Follower<'a> {
         Follower {
             lines: false,
             mode: Mode::Poll {
                 interval: Duration::from_millis(50),
             },
-            ..Follower::new(api, id)
+            ..Follower::of_a_launch(api, id)
         }
     }
 
@@ -268,6 +279,9 @@ impl<'a> Follower<'a> {
     }
 
     fn lose(&mut self, error: ApiError) -> Result<(), Failure> {
+        if !self.met {
+            return Err(error.into());
+        }
         let lost = match self.lost {
             Some(lost) => lost,
             None => {
@@ -292,6 +306,7 @@ impl<'a> Follower<'a> {
     }
 
     fn found(&mut self) {
+        self.met = true;
         if self.lost.take().is_some() {
             self.backoff.reset();
             self.queue.push_back(Seen::Back);

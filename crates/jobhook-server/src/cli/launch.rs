@@ -23,7 +23,7 @@ pub(crate) struct Launch {
     #[arg(value_name = "TYPE")]
     action_type: String,
     /// Its arguments: JSON, @FILE for a file with JSON, or - for standard input
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     arguments: Option<String>,
     /// How many tries it has [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -73,7 +73,7 @@ pub(crate) async fn run(
         return Ok(Exit::Success);
     }
     let (follower, lines) = if launch.follow {
-        (Follower::new(&api, &id), Lines::Err)
+        (Follower::of_a_launch(&api, &id), Lines::Err)
     } else {
         (Follower::of_the_end(&api, &id), Lines::Nowhere)
     };

@@ -29,7 +29,7 @@ const BATCH_TIME: Duration = Duration::from_millis(250);
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Log {
     /// The lines
-    #[arg(value_name = "LINE")]
+    #[arg(value_name = "LINE", allow_hyphen_values = true)]
     lines: Vec<String>,
     /// How long to go on trying if nobody answers
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]

@@ -73,14 +73,9 @@ enum Command {
 ///
 /// A binary that embeds the server's own command line returns this from `main`.
 pub fn main() -> ExitCode {
-    let exit = match Surroundings::of_this_process() {
-        Ok(surroundings) => {
-            let mut output = Output::of_this_process(&surroundings);
-            run(std::env::args_os(), &surroundings, &mut output)
-        }
-        // Without a working directory there is nothing to say it with but the code.
-        Err(_) => Exit::Other,
-    };
+    let surroundings = Surroundings::of_this_process();
+    let mut output = Output::of_this_process(&surroundings);
+    let exit = run(std::env::args_os(), &surroundings, &mut output);
     ExitCode::from(exit as u8)
 }
 

@@ -13,6 +13,9 @@ use jobhook_protocol::Status;
 use super::exit::Failure;
 use crate::config::Surroundings;
 
+/// How wide a line may be that is to be written over: one that wraps cannot be.
+const PASSING_WIDTH: usize = 78;
+
 /// How text is shown on one of the two outputs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
@@ -81,7 +84,7 @@ impl Output {
             return self.note(text);
         }
         self.clear_passing();
-        let _ = write!(self.err, "{text}");
+        let _ = write!(self.err, "{}", shortened(text, PASSING_WIDTH));
         let _ = self.err.flush();
         self.passing = true;
     }
@@ -155,6 +158,23 @@ impl Style {
             text.to_owned()
         }
     }
+}
+
+/// The first `width` characters of a text, colours not counted.
+fn shortened(text: &str, width: usize) -> String {
+    let mut left = width;
+    let mut in_colour = false;
+    text.chars()
+        .take_while(|c| {
+            in_colour |= *c == '\x1b';
+            if in_colour {
+                in_colour = *c != 'm';
+            } else {
+                left = left.saturating_sub(1);
+            }
+            left > 0
+        })
+        .collect()
 }
 
 /// Control characters but for the tab, and those that turn the direction of text.
@@ -232,6 +252,13 @@ mod tests {
         output.passing_note("10 %");
         output.note("a line");
         assert_eq!(err.text(), "10 %\r\x1b[Ka line\n");
+    }
+
+    #[test]
+    fn a_passing_note_does_not_wrap() {
+        let text = format!("\x1b[36m{}\x1b[0m", "x".repeat(100));
+        assert_eq!(shortened(&text, 5), "\x1b[36mxxxx");
+        assert_eq!(shortened("\x1b[36mxxx\x1b[0m", 5), "\x1b[36mxxx\x1b[0m");
     }
 
     #[test]

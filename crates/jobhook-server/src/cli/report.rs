@@ -25,13 +25,13 @@ pub(crate) struct Report {
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     progress: Option<f64>,
     /// What it is doing
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     message: Option<String>,
     /// What it made: JSON, @FILE for a file with JSON, or - for standard input
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     results: Option<String>,
     /// What went wrong; the status is ERROR unless --status says otherwise
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     error: Option<String>,
     /// How long to go on trying if nobody answers
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]

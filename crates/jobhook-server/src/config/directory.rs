@@ -21,19 +21,16 @@ pub struct Surroundings {
 pub struct NoDataDirectory;
 
 impl Surroundings {
-    /// Those of this process.
-    ///
-    /// # Errors
-    ///
-    /// If the working directory is gone.
-    pub fn of_this_process() -> std::io::Result<Surroundings> {
+    /// Those of this process. The working directory is empty if it is gone: what needs none
+    /// works nevertheless.
+    pub fn of_this_process() -> Surroundings {
         let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
-        Ok(Surroundings {
+        Surroundings {
             variables: std::env::vars_os()
                 .map(|(name, value)| (text(name), text(value)))
                 .collect(),
-            directory: std::env::current_dir()?,
-        })
+            directory: std::env::current_dir().unwrap_or_default(),
+        }
     }
 
     /// Made up ones, for tests and embedders.

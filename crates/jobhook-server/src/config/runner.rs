@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use jobhook_protocol::environment;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -128,6 +129,15 @@ struct WebdaOptions {
     cwd: Option<String>,
 }
 
+/// Variables that only the server sets; the last by the key `orchestrator`.
+const OWN: &[&str] = &[
+    environment::JOB_ID,
+    environment::JOB_SECRET_KEY,
+    environment::JOB_HOOK,
+    environment::JOB_ATTEMPT,
+    environment::JOB_ORCHESTRATOR,
+];
+
 /// The types there are, and those that only Webda has yet.
 const TYPES: &[&str] = &["LocalRunner"];
 const NOT_YET: &[&str] = &["ServiceRunner", "KubeRunner"];
@@ -219,10 +229,10 @@ impl LocalRunner {
         }
         runner.env.extend(webda.env);
         runner.cwd = runner.cwd.or(webda.cwd);
-        if let Some(own) = runner.env.keys().find(|name| name.starts_with("JOB_")) {
+        if let Some(own) = runner.env.keys().find(|name| OWN.contains(&name.as_str())) {
             return Err(at(
                 "env",
-                &format!("`{own}` is set by the server; names that begin with JOB_ are its own"),
+                &format!("`{own}` is set by the server, for each attempt"),
             ));
         }
         if let Some(bad) = runner

@@ -255,7 +255,7 @@ fn a_concurrency_of_nothing_is_refused() {
 fn a_variable_that_is_the_servers_own_is_refused() {
     refused(
         "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\nenv = { JOB_ID = \"x\" }\n",
-        "jobhook.toml:4:7: runners.any.env: `JOB_ID` is set by the server; names that begin with JOB_ are its own",
+        "jobhook.toml:4:7: runners.any.env: `JOB_ID` is set by the server, for each attempt",
     );
 }
 

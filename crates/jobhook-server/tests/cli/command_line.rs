@@ -1,0 +1,98 @@
+//! What is refused before anything is sent, and how.
+
+use crate::command::jobhook;
+
+#[track_caller]
+fn misused(arguments: &[&str], message: &str) {
+    let ended = jobhook(arguments).run();
+    assert_eq!(ended.code, 64, "{ended:?}");
+    assert_eq!(ended.out, "");
+    assert!(ended.err.contains(message), "{}", ended.err);
+}
+
+#[test]
+fn wrong_usage_is_64() {
+    misused(&[], "Usage: jobhook <COMMAND>");
+    misused(&["lanch"], "'launch'");
+    misused(&["launch"], "<TYPE>");
+    misused(&["show", "../x"], "an id is 1 to 64 of A-Z a-z 0-9 . _ -");
+    misused(&["show", ".."], "an id is 1 to 64");
+    misused(&["list", "--status", "BANANA"], "`BANANA` is not a status");
+    misused(&["list", "--limit", "0"], "0 is not in 1..=1000");
+    misused(&["launch", "T", "--attempts", "0"], "0 is not in 1..");
+    misused(
+        &["launch", "T", "--timeout", "30"],
+        "`30` is not a duration such as",
+    );
+    misused(
+        &["launch", "T", "--arguments", "{"],
+        "--arguments is not JSON",
+    );
+    misused(
+        &["launch", "T", "--url", "ftp://x"],
+        "--url: `ftp://x` is not an http or https address",
+    );
+    misused(
+        &["serve", "--listen", "8088"],
+        "`8088` is not an address with a port",
+    );
+    misused(
+        &["token", "create", "me", "--scope", "all"],
+        "`all` is not a scope",
+    );
+    misused(&["report", "--progress", "101"], "a number from 0 to 100");
+    misused(
+        &["report", "--error", "e", "--status", "SUCCESS"],
+        "contradict each other",
+    );
+}
+
+#[test]
+fn help_and_version_are_asked_for() {
+    for arguments in [["--help"], ["--version"]] {
+        let ended = jobhook(&arguments).run();
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(ended.out.contains("jobhook"), "{}", ended.out);
+        assert_eq!(ended.err, "");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_64_with_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("jobs.toml");
+    std::fs::write(&file, "[server]\nlisen = \"127.0.0.1:0\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    for command in ["serve", "check"] {
+        let ended = jobhook(&[command, "--config", file]).run();
+        assert_eq!(ended.code, 64, "{ended:?}");
+        assert_eq!(
+            ended.err,
+            format!("error: {file}:2:1: unknown key `lisen` in [server]; did you mean `listen`?\n")
+        );
+    }
+    let ended = jobhook(&["check"])
+        .env("JOBHOOK_CONFIG", "/not/there.toml")
+        .run();
+    assert_eq!(ended.code, 64, "{ended:?}");
+    assert!(
+        ended.err.starts_with(
+            "error: the configuration file /not/there.toml cannot be read: No such file"
+        ),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn outside_a_job_the_missing_variable_is_named() {
+    for command in ["report", "log"] {
+        let ended = jobhook(&[command]).run();
+        assert_eq!(ended.code, 64, "{ended:?}");
+        assert!(
+            ended.err.starts_with("error: JOB_ID is not set"),
+            "{}",
+            ended.err
+        );
+    }
+}
