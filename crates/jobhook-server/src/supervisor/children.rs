@@ -62,6 +62,8 @@ pub(crate) struct Children {
     next_serial: u64,
     alive: Alive,
     orphans: Orphans,
+    /// Those of the jobs whose leader is dead.
+    dying: BTreeSet<u64>,
     deadlines: BTreeSet<(Instant, u64)>,
     sweep_at: Option<Instant>,
     /// Ends that are not on disk yet; empty but while the disk refuses.
@@ -86,6 +88,7 @@ impl Children {
             next_serial: 0,
             alive: Alive::default(),
             orphans: Orphans::default(),
+            dying: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             sweep_at: None,
             unrecorded: Vec::new(),

@@ -373,7 +373,14 @@ impl Supervisors {
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match Link::connect(&shared.data_dir, &shared.build, shared.arrivals.clone()).await {
+            match Link::connect(
+                &shared.data_dir,
+                &shared.build,
+                &shared.build,
+                shared.arrivals.clone(),
+            )
+            .await
+            {
                 Ok(link) => {
                     *own = Some(link.clone());
                     return Ok(link);
@@ -418,7 +425,14 @@ impl Supervisors {
         if let Some(link) = known.filter(|link| link.is_open()) {
             return Some(link.clone());
         }
-        match Link::connect(&shared.data_dir, build, shared.arrivals.clone()).await {
+        match Link::connect(
+            &shared.data_dir,
+            build,
+            &shared.build,
+            shared.arrivals.clone(),
+        )
+        .await
+        {
             Ok(link) if is_own => *own = Some(link.clone()),
             Ok(link) => {
                 others.insert(build.clone(), link);

@@ -63,6 +63,7 @@ impl Children {
             deadline,
             is_swept: false,
         });
+        self.dying.insert(serial);
         self.deadlines.insert((deadline, serial));
         crate::crash::reached("supervisor.reaped");
     }
@@ -92,18 +93,14 @@ impl Children {
 
     pub(super) fn sweep(&mut self) {
         self.sweep_at = None;
-        let is_waiting = |child: &Child| child.over.as_ref().is_some_and(|over| !over.is_swept);
-        if !self.alive.by_serial.values().any(is_waiting) {
+        if self.dying.is_empty() {
             return;
         }
-        let alive = &self.alive;
-        let is_over = |serial| {
-            alive
-                .by_serial
-                .get(&serial)
-                .is_some_and(|child| child.over.is_some())
-        };
-        let unswept = match self.orphans.sweep(alive, is_over) {
+        let dying = &self.dying;
+        let unswept = match self
+            .orphans
+            .sweep(&self.alive, |serial| dying.contains(&serial))
+        {
             Ok(unswept) => unswept,
             Err(error) => {
                 self.journal
@@ -111,11 +108,16 @@ impl Children {
                 vec![None]
             }
         };
-        for (serial, child) in &mut self.alive.by_serial {
+        for serial in &self.dying {
             let is_open = unswept
                 .iter()
                 .any(|left| left.is_none_or(|left| left == *serial));
-            if let (Some(over), false) = (&mut child.over, is_open) {
+            let over = self
+                .alive
+                .by_serial
+                .get_mut(serial)
+                .and_then(|child| child.over.as_mut());
+            if let (Some(over), false) = (over, is_open) {
                 over.is_swept = true;
             }
         }
@@ -128,14 +130,15 @@ impl Children {
         let is_complete = |child: &Child| {
             child.pipes.are_drained() && child.over.as_ref().is_some_and(|over| over.is_swept)
         };
-        let complete: Vec<u64> = (self.alive.by_serial.iter())
-            .filter(|(_, child)| is_complete(child))
-            .map(|(serial, _)| *serial)
+        let by_serial = &self.alive.by_serial;
+        let complete: Vec<u64> = (self.dying.iter().copied())
+            .filter(|serial| by_serial.get(serial).is_none_or(is_complete))
             .collect();
         if complete.is_empty() {
             return;
         }
         for serial in complete {
+            self.dying.remove(&serial);
             let Some(mut child) = self.alive.by_serial.remove(&serial) else {
                 continue;
             };
