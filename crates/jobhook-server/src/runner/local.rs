@@ -9,6 +9,7 @@
 //! again for every open attempt: the supervisor answers with the job that is there, and the
 //! output goes on from the offset that the store has. The offset is the number of the next line.
 
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +24,10 @@ use tokio::sync::mpsc;
 
 use super::local_command::{LocalCommand, LocalCommandError, Prepared};
 use super::local_jobs::{LocalJobs, News, Watch};
-use crate::supervisor::{Chunk, End, Exit, Line, OutputReader, RunKey, State, Stream};
+use crate::config::{self, Signature};
+use crate::supervisor::{
+    Chunk, End, Exit, Line, OutputReader, RunKey, State, Stream, SupervisorError,
+};
 
 /// How much output is read at once. With what waits in the stream it bounds the memory that a
 /// flooding job costs.
@@ -72,18 +76,59 @@ impl LocalRunner {
         })
     }
 
+    /// The runner that `[runners.NAME]` configures. `directory` is the configuration's, and
+    /// `signature` what holds where the runner does not say.
+    ///
+    /// # Errors
+    ///
+    /// If the command can never be started as it is configured.
+    pub fn configured(
+        name: &str,
+        config: &config::LocalRunner,
+        directory: &Path,
+        signature: Signature,
+        jobs: LocalJobs,
+    ) -> Result<LocalRunner, LocalCommandError> {
+        let types = config
+            .actions
+            .clone()
+            .map_or_else(TypeFilter::all, TypeFilter::only);
+        let terms = Terms {
+            auto_status: config.auto_status,
+            signature_required: config.signature.unwrap_or(signature) == Signature::V1,
+            grace: config.grace,
+        };
+        let concurrency = usize::try_from(config.concurrency).unwrap_or(usize::MAX);
+        let command = LocalCommand::configured(config, directory);
+        LocalRunner::new(name, types, concurrency, terms, command, jobs)
+    }
+
     async fn begin(&self, key: &RunKey, job: &JobStart) -> Result<State, StartError> {
         let supervisors = self.jobs.supervisors();
-        let unavailable =
-            |error: crate::supervisor::SupervisorError| StartError::Unavailable(error.to_string());
-        match self.command.spec(job, &supervisors.run_dir(key)) {
-            Ok(spec) => supervisors.start(key, &spec).await.map_err(unavailable),
-            // The configuration may have changed since it was started; then it goes on.
-            Err(missing) => match supervisors.state(key).await.map_err(unavailable)? {
-                State::Unknown => Err(StartError::Refused(missing.to_string())),
-                state => Ok(state),
-            },
+        let unavailable = |error: SupervisorError| StartError::Unavailable(error.to_string());
+        let spec = self.command.spec(job, &supervisors.run_dir(key));
+        if let Ok(spec) = &spec
+            && !self.may_have_run_before_the_machine_restarted(job)
+        {
+            return supervisors.start(key, spec).await.map_err(unavailable);
         }
+        match supervisors.state(key).await.map_err(unavailable)? {
+            State::Unknown => match spec {
+                Ok(_) => Ok(State::Ended(lost(
+                    "the machine restarted, and nobody knows whether the job had begun",
+                    job.output_offset,
+                ))),
+                Err(missing) => Err(StartError::Refused(missing.to_string())),
+            },
+            // The configuration may have changed since it was started; then it goes on.
+            state => Ok(state),
+        }
+    }
+
+    fn may_have_run_before_the_machine_restarted(&self, job: &JobStart) -> bool {
+        let since = timestamp(self.jobs.supervisors().served_since_ms());
+        // A clock that was set back tells nothing.
+        job.action.updated_at < since && since <= SystemClock.now()
     }
 }
 
@@ -283,14 +328,7 @@ impl Follower {
         loop {
             match self.jobs.supervisors().state(&self.key).await {
                 Ok(State::Unknown) => {
-                    let exit = Exit {
-                        end: End::Lost("its run directory is gone".to_owned()),
-                        started_ms: None,
-                        ended_ms: u64::try_from(SystemClock.now().0).unwrap_or(0),
-                        usage: None,
-                        stopped: false,
-                        lines: self.position,
-                    };
+                    let exit = lost("its run directory is gone", self.position);
                     return self.watch.learn(&State::Ended(exit));
                 }
                 Ok(state) => return self.watch.learn(&state),
@@ -306,6 +344,18 @@ impl Follower {
                 () = self.sightings.closed() => return,
             }
         }
+    }
+}
+
+/// The end of a run that nobody saw, and of whose output `lines` lines are known.
+fn lost(why: &str, lines: u64) -> Exit {
+    Exit {
+        end: End::Lost(why.to_owned()),
+        started_ms: None,
+        ended_ms: u64::try_from(SystemClock.now().0).unwrap_or(0),
+        usage: None,
+        stopped: false,
+        lines,
     }
 }
 

@@ -11,6 +11,7 @@ use jobhook_protocol::environment::{
 };
 
 use super::local_template::{MissingValue, Template, TemplateError, Values};
+use crate::config;
 use crate::supervisor::{Limits, Spec};
 
 /// Variables of the server's environment that its jobs get as well; and all of `LC_*`.
@@ -45,8 +46,34 @@ pub struct LocalCommand {
     pub orchestrator: Option<String>,
     /// What the kernel holds it to.
     pub limits: Limits,
+    /// What it finds in `JOB_ORCHESTRATOR`; what the engine says if `None`.
+    pub orchestrator: Option<String>,
     /// The folder of the configuration file.
     pub config_dir: PathBuf,
+}
+
+impl LocalCommand {
+    /// The command that `[runners.NAME]` configures in a file that lies in `directory`.
+    pub fn configured(config: &config::LocalRunner, directory: &Path) -> LocalCommand {
+        LocalCommand {
+            command: config.command.clone(),
+            args: config.args.clone(),
+            env: config.env.clone(),
+            cwd: config.cwd.clone(),
+            stdin_arguments: config.stdin == config::Stdin::Arguments,
+            run_as: config.run_as.clone(),
+            limits: Limits {
+                cpu: config.limits.cpu_seconds,
+                address_space: config.limits.memory,
+                open_files: config.limits.open_files,
+                core: config.limits.core,
+                file_size: config.limits.file_size,
+                processes: config.limits.processes,
+            },
+            orchestrator: Some(config.orchestrator.clone()),
+            config_dir: directory.to_owned(),
+        }
+    }
 }
 
 /// Why a command can never be started as configured.
@@ -97,6 +124,7 @@ pub(crate) struct Prepared {
     run_as: Option<String>,
     orchestrator: Option<String>,
     limits: Limits,
+    orchestrator: Option<String>,
     config_dir: String,
     inherited: BTreeMap<String, String>,
 }
@@ -137,6 +165,7 @@ impl Prepared {
             run_as: command.run_as,
             orchestrator: command.orchestrator,
             limits: command.limits,
+            orchestrator: command.orchestrator,
             config_dir,
             inherited: environment.filter(|(name, _)| is_inherited(name)).collect(),
         })
@@ -157,7 +186,9 @@ impl Prepared {
         };
         let mut env = self.inherited.clone();
         env.extend(self.run_as.as_deref().map(home_of).unwrap_or_default());
-        let of_job = job.environment.variables();
+        let mut of_job = job.environment.clone();
+        of_job.orchestrator = self.orchestrator.clone().or(of_job.orchestrator);
+        let of_job = of_job.variables();
         env.extend(
             of_job
                 .into_iter()

@@ -11,6 +11,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -36,6 +37,8 @@ use super::{process, recovery, socket};
 
 /// The hidden first argument that makes the program a supervisor.
 const ARGUMENT: &str = "__jobhook-supervisor";
+/// What `ps` shows it as.
+const NAME: &str = "jobhook";
 /// This process, whatever happened to its file.
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
@@ -99,6 +102,7 @@ pub(crate) struct Maternity<'a> {
 pub(crate) fn give_birth(at: &Maternity<'_>) -> io::Result<Cry> {
     let mut command = Command::new(at.program);
     command
+        .arg0(NAME)
         .arg(ARGUMENT)
         .arg("part")
         .arg(at.data_dir)
@@ -144,7 +148,12 @@ fn part(data_dir: &OsString, idle_ms: &OsString) -> i32 {
     // Fails only for one who leads a session already, which is as good.
     let _ = unistd::setsid();
     let mut command = Command::new(OWN_PROGRAM);
-    command.arg(ARGUMENT).arg("stay").arg(data_dir).arg(idle_ms);
+    command
+        .arg0(NAME)
+        .arg(ARGUMENT)
+        .arg("stay")
+        .arg(data_dir)
+        .arg(idle_ms);
     match command.spawn() {
         Ok(_) => 0,
         Err(error) => {
@@ -218,6 +227,7 @@ fn stay(data_dir: &Path, idle_ms: &OsString) -> i32 {
 
 fn prepare(data_dir: &Path, build: Build, idle: Duration) -> io::Result<Reactor> {
     prctl::set_child_subreaper(true)?;
+    prctl::set_name(c"jobhook-superv")?;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     // Two or three files a job: as many as are allowed.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);

@@ -9,27 +9,30 @@
 //! The leader's end is the end of the run: what it left behind is killed, and who still holds its
 //! pipes is not waited for. Only here are signals sent. Nothing here knows of sockets.
 
-use std::collections::{BTreeSet, HashMap};
+mod alive;
+mod answers;
+mod endings;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use self::alive::{Alive, Child};
 use super::clock::now_ms;
 use super::journal::Journal;
-use super::message::{Answer, End, Exit, Notice, Run, RunKey, Spec, State};
+use super::message::{Answer, End, Exit, Notice, RunKey, Spec, State};
 use super::oom::OomCounter;
-use super::orphans::{Families, Orphans};
+use super::orphans::Orphans;
 use super::output::Stream;
 use super::pipes::{Pipes, Scratch};
 use super::poller::Poller;
-use super::recovery;
 use super::run_dir::{Owner, Runs, create_dir};
-use super::spawn::{Inherited, Reaped, reap, spawn};
+use super::spawn::{Inherited, spawn};
 
 /// How long a run may take from its leader's death to its recorded end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -37,31 +40,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 /// When to try again to record ends that the disk refused.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
-
-/// A job whose end is not recorded.
-#[derive(Debug)]
-struct Child {
-    key: RunKey,
-    pid: Pid,
-    started_ms: u64,
-    pipes: Pipes,
-    /// The server has been told of output and has not read it yet.
-    is_told: bool,
-    is_stopped: bool,
-    is_killed: bool,
-    kill_at: Option<Instant>,
-    over: Option<Over>,
-}
-
-/// A leader that is dead.
-#[derive(Debug)]
-struct Over {
-    end: End,
-    reaped: Reaped,
-    ended_ms: u64,
-    deadline: Instant,
-    is_swept: bool,
-}
 
 /// Where and as whom the jobs run.
 #[derive(Debug)]
@@ -84,6 +62,8 @@ pub(crate) struct Children {
     next_serial: u64,
     alive: Alive,
     orphans: Orphans,
+    /// Those of the jobs whose leader is dead.
+    dying: BTreeSet<u64>,
     deadlines: BTreeSet<(Instant, u64)>,
     sweep_at: Option<Instant>,
     /// Ends that are not on disk yet; empty but while the disk refuses.
@@ -94,36 +74,6 @@ pub(crate) struct Children {
     is_heard: bool,
     /// Why no job may start any more, and all are to end.
     ending: Option<&'static str>,
-}
-
-/// The jobs by their names.
-#[derive(Debug, Default)]
-struct Alive {
-    by_serial: HashMap<u64, Child>,
-    by_key: HashMap<RunKey, u64>,
-    /// Leaders that are not reaped.
-    by_leader: HashMap<i32, u64>,
-    by_group: HashMap<i32, u64>,
-}
-
-impl Families for Alive {
-    fn is_leader(&self, pid: i32) -> bool {
-        self.by_leader.contains_key(&pid)
-    }
-
-    fn by_group(&self, group: i32) -> Option<u64> {
-        self.by_group.get(&group).copied()
-    }
-
-    fn by_key(&self, key: &RunKey) -> Option<u64> {
-        self.by_key.get(key).copied()
-    }
-}
-
-impl Alive {
-    fn find(&mut self, key: &RunKey) -> Option<&mut Child> {
-        self.by_serial.get_mut(self.by_key.get(key)?)
-    }
 }
 
 impl Children {
@@ -138,6 +88,7 @@ impl Children {
             next_serial: 0,
             alive: Alive::default(),
             orphans: Orphans::default(),
+            dying: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             sweep_at: None,
             unrecorded: Vec::new(),
@@ -290,86 +241,6 @@ impl Children {
         }
     }
 
-    /// How `key` stands.
-    pub(crate) fn state(&mut self, key: &RunKey) -> Answer {
-        match self.find_state(key) {
-            Ok(state) => Answer::State(state),
-            Err(error) => Answer::Failed(format!(
-                "the run directory of {key} cannot be read: {error}"
-            )),
-        }
-    }
-
-    fn find_state(&mut self, key: &RunKey) -> io::Result<State> {
-        if let Some(child) = self.alive.find(key) {
-            return Ok(State::Running {
-                pid: child.pid.as_raw(),
-                started_ms: child.started_ms,
-                lines: child.pipes.lines(),
-            });
-        }
-        if let Some((_, exit)) = self
-            .unrecorded
-            .iter()
-            .find(|(unrecorded, _)| unrecorded == key)
-        {
-            return Ok(State::Ended(exit.clone()));
-        }
-        if let Some(exit) = self.runs.exit(key)? {
-            return Ok(State::Ended(exit));
-        }
-        let Some(owner) = self.runs.owner(key)? else {
-            return Ok(State::Unknown);
-        };
-        let build = owner.build.clone();
-        if build == self.home.owner.build {
-            recovery::record_lost(&self.runs, std::slice::from_ref(key), "its record is gone")?;
-        } else {
-            let boot = &self.home.owner.boot;
-            if !recovery::recover_one(&self.home.data_dir, &self.runs, key, owner, boot)? {
-                return Ok(State::Elsewhere { build });
-            }
-        }
-        Ok(self.runs.exit(key)?.map_or(State::Unknown, State::Ended))
-    }
-
-    /// Every run directory, and how it stands.
-    pub(crate) fn list(&mut self) -> Answer {
-        let keys = match self.runs.keys() {
-            Ok(keys) => keys,
-            Err(error) => {
-                return Answer::Failed(format!("the run directories cannot be read: {error}"));
-            }
-        };
-        let mut runs = Vec::with_capacity(keys.len());
-        for key in keys {
-            match self.find_state(&key) {
-                // Forgotten between the two looks.
-                Ok(State::Unknown) => {}
-                Ok(state) => runs.push(Run { key, state }),
-                Err(error) => self
-                    .journal
-                    .note(&format!("cannot read the run directory of {key}: {error}")),
-            }
-        }
-        Answer::Runs(runs)
-    }
-
-    /// Discards the run directory of `key`, whose end the server has stored.
-    pub(crate) fn forget(&mut self, key: &RunKey) -> Answer {
-        match self.find_state(key) {
-            Ok(State::Ended(_)) => {}
-            Ok(State::Unknown) => return Answer::Forgotten { trash: None },
-            Ok(_) => return Answer::Failed(format!("{key} has not ended")),
-            Err(error) => return Answer::Failed(error.to_string()),
-        }
-        self.unrecorded.retain(|(unrecorded, _)| unrecorded != key);
-        match self.runs.discard(key, &self.home.owner.build) {
-            Ok(trash) => Answer::Forgotten { trash },
-            Err(error) => Answer::Failed(format!("{key} could not be discarded: {error}")),
-        }
-    }
-
     /// The server has read the output of `key` up to line `position`.
     pub(crate) fn read_up_to(&mut self, key: &RunKey, position: u64) {
         let Some(child) = self.alive.find(key) else {
@@ -423,59 +294,6 @@ impl Children {
         }
     }
 
-    /// A child died: a leader, or an orphan that fell to this process.
-    pub(crate) fn on_death(&mut self) {
-        loop {
-            let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-            let pid = match waitid(Id::All, peek) {
-                Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) => pid,
-                _ => break,
-            };
-            match self.alive.by_leader.remove(&pid.as_raw()) {
-                Some(serial) => self.on_leader_death(serial, pid),
-                None => {
-                    self.orphans.reaped(pid.as_raw());
-                    reap(pid);
-                }
-            }
-            self.sweep_at = Some(Instant::now());
-        }
-    }
-
-    fn on_leader_death(&mut self, serial: u64, pid: Pid) {
-        // Before it is reaped: until then the number of its group cannot be anybody else's.
-        let _ = killpg(pid, Signal::SIGKILL);
-        let Some(reaped) = reap(pid) else { return };
-        let Some(child) = self.alive.by_serial.get_mut(&serial) else {
-            return;
-        };
-        let end = match reaped.end {
-            Ok(code) => End::Code(code),
-            Err(by) => {
-                let is_kill = by.number == Signal::SIGKILL as i32;
-                let oom = is_kill && !child.is_killed && self.oom.explains_a_kill();
-                End::Signal {
-                    number: by.number,
-                    core: by.core,
-                    oom,
-                }
-            }
-        };
-        let end = self
-            .ending
-            .map_or(end, |reason| End::Lost(reason.to_owned()));
-        let deadline = Instant::now() + LAST_WORDS;
-        child.over = Some(Over {
-            end,
-            reaped,
-            ended_ms: now_ms(),
-            deadline,
-            is_swept: false,
-        });
-        self.deadlines.insert((deadline, serial));
-        crate::crash::reached("supervisor.reaped");
-    }
-
     /// When [`Children::turn`] must be called, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let first = self.deadlines.first().map(|(at, _)| *at);
@@ -502,121 +320,6 @@ impl Children {
         self.conclude();
         if self.record_at.is_some_and(|at| at <= now) {
             self.record();
-        }
-    }
-
-    fn on_deadline(&mut self, serial: u64, now: Instant) {
-        let Some(child) = self.alive.by_serial.get_mut(&serial) else {
-            return;
-        };
-        match &mut child.over {
-            None => {
-                if child.kill_at.is_some_and(|at| at <= now) {
-                    child.is_killed = true;
-                    let _ = killpg(child.pid, Signal::SIGKILL);
-                }
-            }
-            Some(over) if over.deadline <= now => {
-                over.is_swept = true;
-                let dir = self.runs.dir(&child.key);
-                if let Err(error) = child.pipes.close_all(&dir, &mut self.scratch, &self.poller) {
-                    self.journal
-                        .note(&format!("output of {} is lost: {error}", child.key));
-                }
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn sweep(&mut self) {
-        self.sweep_at = None;
-        let is_waiting = |child: &Child| child.over.as_ref().is_some_and(|over| !over.is_swept);
-        if !self.alive.by_serial.values().any(is_waiting) {
-            return;
-        }
-        let alive = &self.alive;
-        let is_over = |serial| {
-            alive
-                .by_serial
-                .get(&serial)
-                .is_some_and(|child| child.over.is_some())
-        };
-        let unswept = match self.orphans.sweep(alive, is_over) {
-            Ok(unswept) => unswept,
-            Err(error) => {
-                self.journal
-                    .note(&format!("cannot look for what jobs left behind: {error}"));
-                vec![None]
-            }
-        };
-        for (serial, child) in &mut self.alive.by_serial {
-            let is_open = unswept
-                .iter()
-                .any(|left| left.is_none_or(|left| left == *serial));
-            if let (Some(over), false) = (&mut child.over, is_open) {
-                over.is_swept = true;
-            }
-        }
-        if !unswept.is_empty() {
-            self.sweep_at = Some(Instant::now() + SWEEP_AGAIN);
-        }
-    }
-
-    fn conclude(&mut self) {
-        let is_complete = |child: &Child| {
-            child.pipes.are_drained() && child.over.as_ref().is_some_and(|over| over.is_swept)
-        };
-        let complete: Vec<u64> = (self.alive.by_serial.iter())
-            .filter(|(_, child)| is_complete(child))
-            .map(|(serial, _)| *serial)
-            .collect();
-        if complete.is_empty() {
-            return;
-        }
-        for serial in complete {
-            let Some(mut child) = self.alive.by_serial.remove(&serial) else {
-                continue;
-            };
-            let dir = self.runs.dir(&child.key);
-            // Only its input can still be open.
-            let _ = child.pipes.close_all(&dir, &mut self.scratch, &self.poller);
-            self.alive.by_key.remove(&child.key);
-            // A later leader may have been given the number already.
-            if self.alive.by_group.get(&child.pid.as_raw()) == Some(&serial) {
-                self.alive.by_group.remove(&child.pid.as_raw());
-            }
-            let Some(over) = child.over else { continue };
-            self.deadlines.remove(&(over.deadline, serial));
-            if let Some(kill_at) = child.kill_at {
-                self.deadlines.remove(&(kill_at, serial));
-            }
-            let exit = Exit {
-                end: over.end,
-                started_ms: Some(child.started_ms),
-                ended_ms: over.ended_ms,
-                usage: Some(over.reaped.usage),
-                stopped: child.is_stopped,
-                lines: child.pipes.lines(),
-            };
-            self.unrecorded.push((child.key, exit));
-        }
-        self.record();
-    }
-
-    fn record(&mut self) {
-        if let Err(error) = self.runs.record_exits(&self.unrecorded, !self.is_heard) {
-            // Of a run whose directory somebody removed, nobody can be told.
-            let runs = &self.runs;
-            self.unrecorded.retain(|(key, _)| runs.dir(key).exists());
-            self.journal
-                .note(&format!("cannot record how jobs ended: {error}"));
-            self.record_at = Some(Instant::now() + RECORD_AGAIN);
-            return;
-        }
-        crate::crash::reached("supervisor.recorded");
-        self.record_at = None;
-        for (key, exit) in self.unrecorded.drain(..) {
-            self.notices.push(Notice::Exited { key, exit });
         }
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use serde::Serialize;
 
+use super::build::Build;
 use super::message::{Call, Greeting, MAX_LINE_BYTES, PROTOCOL};
 use super::poller::{Poller, Source};
 
@@ -104,6 +105,13 @@ impl Connection {
         }
         self.greeting = Some(greeting.clone());
         Some(Heard::Greeting(greeting))
+    }
+
+    /// Whether the supervisor of `build` stays as long as this peer does.
+    pub(crate) fn keeps(&self, build: &Build) -> bool {
+        self.greeting
+            .as_ref()
+            .is_none_or(|greeting| greeting.build == *build)
     }
 
     /// Adds a message; [`Connection::flush`] sends it.

@@ -77,13 +77,14 @@ impl Waiting {
 }
 
 impl Link {
-    /// Connects to the supervisor of `build` in `data_dir`. Its notices, and the end of the
+    /// Connects as a server of build `own` to the supervisor of `build` in `data_dir`. Its notices, and the end of the
     /// connection, go to `arrivals`.
     ///
     /// Once this returns, nothing that another server asked for before can still happen.
     pub(crate) async fn connect(
         data_dir: &Path,
         build: &Build,
+        own: &Build,
         arrivals: mpsc::UnboundedSender<Arrival>,
     ) -> Result<Link, NoLink> {
         let silent = |source| NoLink::Silent {
@@ -106,6 +107,7 @@ impl Link {
         let mut read = BufReader::new(read);
         let mut greeting = serde_json::to_vec(&Greeting {
             protocol: PROTOCOL,
+            build: own.clone(),
             watch: true,
         })
         .map_err(|error| silent(error.into()))?;

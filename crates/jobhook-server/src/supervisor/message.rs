@@ -153,6 +153,9 @@ pub struct Hello {
 pub(crate) struct Greeting {
     /// The version of the messages it speaks.
     pub protocol: u32,
+    /// The program file it runs. A supervisor stays for servers of its own build only; without
+    /// jobs it has nothing to offer to others.
+    pub build: Build,
     /// Whether it wants notices.
     pub watch: bool,
 }

@@ -15,6 +15,7 @@
 //! [`Supervisors`].
 
 mod birth;
+mod boot_mark;
 mod build;
 mod children;
 mod clock;

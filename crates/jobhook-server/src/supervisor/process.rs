@@ -124,9 +124,16 @@ pub(crate) fn descendants(roots: &[i32]) -> io::Result<Vec<Process>> {
 
 /// Which boot and which process numbering this process lives in.
 pub(crate) fn boot() -> io::Result<String> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let boot = boot_id()?;
     let numbering = fs::read_link("/proc/self/ns/pid")?;
-    Ok(format!("{} {}", boot.trim(), numbering.display()))
+    Ok(format!("{boot} {}", numbering.display()))
+}
+
+/// Another one each time the machine starts.
+pub(crate) fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
 }
 
 #[cfg(test)]

@@ -73,7 +73,9 @@ impl Reactor {
             if self.children.has_ended() {
                 return Ok("it was told to end");
             }
-            if self.children.is_empty() && peers.connections.is_empty() {
+            let build = &self.hello.build;
+            let is_kept = peers.connections.values().any(|peer| peer.keeps(build));
+            if self.children.is_empty() && !is_kept {
                 let since = *idle_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= self.idle {
                     return Ok("it had neither jobs nor a server");

@@ -82,14 +82,16 @@ pub(crate) fn recover_one(
     owner: Owner,
     boot: &str,
 ) -> io::Result<bool> {
-    let Some(lock) = Lock::take(data_dir, &owner.build)? else {
+    let build = owner.build.clone();
+    let Some(lock) = Lock::take(data_dir, &build)? else {
         return Ok(false);
     };
     // It may have ended, or been recovered, before the lock was ours.
     if runs.exit(key)?.is_none() && runs.owner(key)?.is_some() {
         recover(runs, &[(key.clone(), owner)], boot)?;
     }
-    drop(lock);
+    socket::remove(data_dir, &build);
+    lock.remove();
     Ok(true)
 }
 

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 
 use super::birth::{self, Cry, Maternity, OWN_PROGRAM};
+use super::boot_mark;
 use super::build::Build;
 use super::link::{Arrival, Link, Lost, NoLink};
 use super::message::{Answer, Exit, Notice, Request, Run, RunKey, Spec, State};
@@ -135,6 +136,7 @@ struct Shared {
     program: PathBuf,
     build: Build,
     idle: Duration,
+    served_since_ms: u64,
     own: Mutex<Option<Link>>,
     others: Mutex<HashMap<Build, Link>>,
     arrivals: mpsc::UnboundedSender<Arrival>,
@@ -168,6 +170,7 @@ impl Supervisors {
         // The supervisor's working directory is another one.
         let data_dir = std::path::absolute(data_dir).map_err(unusable)?;
         let found = Build::found_in(&data_dir).map_err(unusable)?;
+        let served_since_ms = boot_mark::served_since_ms(&data_dir).map_err(unusable)?;
         let (arrivals, arrived) = mpsc::unbounded_channel();
         let (telling, told) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -175,6 +178,7 @@ impl Supervisors {
             program,
             build,
             idle: options.idle,
+            served_since_ms,
             own: Mutex::default(),
             others: Mutex::default(),
             arrivals,
@@ -300,6 +304,12 @@ impl Supervisors {
         }
     }
 
+    /// When the data directory was first opened since the machine started, milliseconds since the
+    /// epoch. What was taken before and has no run directory must not be started: it may have lost it.
+    pub fn served_since_ms(&self) -> u64 {
+        self.shared.served_since_ms
+    }
+
     /// The run directory of `key`.
     pub fn run_dir(&self, key: &RunKey) -> PathBuf {
         self.shared.data_dir.join("runs").join(key.dir_name())
@@ -363,7 +373,14 @@ impl Supervisors {
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match Link::connect(&shared.data_dir, &shared.build, shared.arrivals.clone()).await {
+            match Link::connect(
+                &shared.data_dir,
+                &shared.build,
+                &shared.build,
+                shared.arrivals.clone(),
+            )
+            .await
+            {
                 Ok(link) => {
                     *own = Some(link.clone());
                     return Ok(link);
@@ -408,7 +425,14 @@ impl Supervisors {
         if let Some(link) = known.filter(|link| link.is_open()) {
             return Some(link.clone());
         }
-        match Link::connect(&shared.data_dir, build, shared.arrivals.clone()).await {
+        match Link::connect(
+            &shared.data_dir,
+            build,
+            &shared.build,
+            shared.arrivals.clone(),
+        )
+        .await
+        {
             Ok(link) if is_own => *own = Some(link.clone()),
             Ok(link) => {
                 others.insert(build.clone(), link);

@@ -154,7 +154,8 @@ async fn an_upgraded_server_talks_to_the_supervisor_of_the_old_build() {
     assert_eq!(std::fs::read_to_string(trace).unwrap(), "ran\n");
     fixture.supervisors.forget(&key).await.unwrap();
     fixture.supervisors.forget(&fresh).await.unwrap();
-    end(old);
+    // Without jobs the old one goes, though the new server is still connected to it.
+    until_dead(old).await;
 }
 
 #[tokio::test]
@@ -223,8 +224,8 @@ async fn a_peer_that_talks_nonsense_is_dropped_and_hurts_nobody() {
         .unwrap();
     for nonsense in [
         "\n\n[]\n",
-        "{\"protocol\":1,\"watch\":false}\n{\"n\":1}\n",
-        "{\"protocol\":99,\"watch\":true}\n",
+        "{\"protocol\":1,\"build\":\"x\",\"watch\":false}\n{\"n\":1}\n",
+        "{\"protocol\":99,\"build\":\"x\",\"watch\":true}\n",
     ] {
         let mut peer = UnixStream::connect(&socket).unwrap();
         peer.write_all(nonsense.as_bytes()).unwrap();

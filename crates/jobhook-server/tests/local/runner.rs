@@ -404,3 +404,21 @@ async fn a_flood_costs_the_server_little_and_a_gap_is_told() {
     assert_eq!(lines + gaps, 50_000_000u64.div_ceil(22) + 1);
     assert!(peak < before + 16_000_000, "{before} → {peak}");
 }
+
+/// A power cut can take a run directory that was just made. What was taken before it is not
+/// started on the suspicion that it never was.
+#[tokio::test]
+async fn what_was_taken_before_the_machine_restarted_is_not_started_after_it() {
+    let site = Site::open().await;
+    let runner = site.runner(site.sh("echo ran >> trace"));
+    let mut start = job(None);
+    start.action.updated_at.0 -= 10_000;
+    let (_, saw) = run(&runner, start).await;
+    assert!(
+        matches!(&saw.ending, Ending::Lost { reason } if reason.contains("machine restarted")),
+        "{saw:?}"
+    );
+    run(&runner, job(None)).await;
+    let trace = std::fs::read_to_string(site.dir.path().join("trace")).unwrap();
+    assert_eq!(trace, "ran\n");
+}

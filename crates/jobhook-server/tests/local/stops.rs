@@ -127,15 +127,9 @@ async fn what_a_job_leaves_behind_goes_with_it() {
     let script = "sleep 1000 & echo $!; setsid sleep 1001 & echo $!
         (setsid sh -c 'sleep 1002 & echo $!; wait' &) ; sleep 0.2; echo ready; exit 0";
     let key = new_key();
-    let started = Instant::now();
     fixture.start(&key, &for_key(sh(script), &key)).await;
     let exit = fixture.end_of(&key).await;
     assert_eq!(exit.end, End::Code(0));
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        started.elapsed()
-    );
     let texts = fixture.texts(&key);
     let left: Vec<i32> = texts.iter().filter_map(|text| text.parse().ok()).collect();
     assert_eq!(left.len(), 3, "{texts:?}");
