@@ -17,20 +17,18 @@ use std::time::Duration;
 use jobhook_engine::clock::SystemClock;
 use jobhook_engine::keyring::Keyring;
 use jobhook_engine::log::LogLimits;
-use jobhook_engine::runner::{Runner, Terms, TypeFilter};
+use jobhook_engine::runner::Runner;
 use jobhook_engine::store::{Store, StoreError};
 use jobhook_engine::{Engine, Settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{
-    self, Config, ListenError, LocalRunner, RunnerKind, Signature, Stdin, may_listen,
-};
+use crate::config::{self, Config, ListenError, RunnerKind, may_listen};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
-use crate::runner::{self, LocalCommand, LocalCommandError, LocalJobs};
+use crate::runner::{LocalCommandError, LocalJobs, LocalRunner};
 use crate::store::sqlite::{OpenError, SqliteStore};
-use crate::supervisor::{Limits, SupervisorError, SupervisorOptions};
+use crate::supervisor::{SupervisorError, SupervisorOptions};
 
 /// How long connections may take to finish when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -218,64 +216,20 @@ async fn runners(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Runner>
     let jobs = LocalJobs::open(data_dir, SupervisorOptions::default()).await?;
     for config::Runner { name, kind } in &config.runners {
         let RunnerKind::Local(local) = kind;
-        let runner = local_runner(config, name, local, jobs.clone()).map_err(|source| {
-            StartError::Runner {
-                name: name.clone(),
-                source,
-            }
+        let runner = LocalRunner::configured(
+            name,
+            local,
+            &config.directory,
+            config.hook.signature,
+            jobs.clone(),
+        )
+        .map_err(|source| StartError::Runner {
+            name: name.clone(),
+            source,
         })?;
         runners.push(Arc::new(runner));
     }
     Ok(runners)
-}
-
-fn local_runner(
-    config: &Config,
-    name: &str,
-    local: &LocalRunner,
-    jobs: LocalJobs,
-) -> Result<runner::LocalRunner, LocalCommandError> {
-    let types = local
-        .actions
-        .as_ref()
-        .map_or_else(TypeFilter::all, TypeFilter::only);
-    let terms = Terms {
-        auto_status: local.auto_status,
-        signature_required: local.signature.unwrap_or(config.hook.signature) == Signature::V1,
-        grace: local.grace,
-        linger: local.linger,
-    };
-    let command = local_command(config, local);
-    runner::LocalRunner::new(
-        name,
-        types,
-        to_usize(local.concurrency.into()),
-        terms,
-        command,
-        jobs,
-    )
-}
-
-/// The command of a LocalRunner, as configured.
-pub(crate) fn local_command(config: &Config, local: &LocalRunner) -> LocalCommand {
-    LocalCommand {
-        command: local.command.clone(),
-        args: local.args.clone(),
-        env: local.env.clone(),
-        cwd: local.cwd.clone(),
-        stdin_arguments: local.stdin == Stdin::Arguments,
-        run_as: local.run_as.clone(),
-        orchestrator: Some(local.orchestrator.clone()),
-        limits: Limits {
-            cpu: local.limits.cpu_seconds,
-            address_space: local.limits.memory,
-            open_files: local.limits.open_files,
-            core: local.limits.core,
-            file_size: local.limits.file_size,
-            processes: local.limits.processes,
-        },
-        config_dir: config.directory.clone(),
-    }
 }
 
 fn to_usize(number: u64) -> usize {

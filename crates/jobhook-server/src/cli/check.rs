@@ -9,9 +9,10 @@ use super::exit::{Exit, Failure, Outcome};
 use super::output::Output;
 use super::serve::{Local, LocalOptions};
 use crate::config::{Config, Runner, RunnerKind, Surroundings, may_listen};
+use crate::data_dir;
+use crate::runner::LocalCommand;
 use crate::store::sqlite::SqliteStore;
 use crate::tokens::Tokens;
-use crate::{data_dir, server};
 
 /// Check configuration, store and runners, without starting anything
 ///
@@ -93,7 +94,7 @@ async fn runner(local: &Local, runner: &Runner, output: &mut Output) -> Result<(
     let RunnerKind::Local(settings) = &runner.kind;
     let wrong =
         |what: &str| Failure::new(Exit::Other, format_args!("runners.{}: {what}", runner.name));
-    server::local_command(&local.config, settings)
+    LocalCommand::configured(settings, &local.config.directory)
         .check()
         .map_err(|error| wrong(&error.to_string()))?;
     match find_command(&local.config, &settings.command) {

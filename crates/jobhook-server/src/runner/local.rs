@@ -97,6 +97,7 @@ impl LocalRunner {
             auto_status: config.auto_status,
             signature_required: config.signature.unwrap_or(signature) == Signature::V1,
             grace: config.grace,
+            linger: config.linger,
         };
         let concurrency = usize::try_from(config.concurrency).unwrap_or(usize::MAX);
         let command = LocalCommand::configured(config, directory);

@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jobhook_engine::runner::JobStart;
-use jobhook_protocol::environment::{
-    JOB_ATTEMPT, JOB_HOOK, JOB_ID, JOB_ORCHESTRATOR, JOB_SECRET_KEY,
-};
+use jobhook_protocol::environment::{JOB_ATTEMPT, JOB_HOOK, JOB_ID, JOB_SECRET_KEY};
 
 use super::local_template::{MissingValue, Template, TemplateError, Values};
 use crate::config;
@@ -42,8 +40,6 @@ pub struct LocalCommand {
     pub stdin_arguments: bool,
     /// The user it runs as, by name or number.
     pub run_as: Option<String>,
-    /// What it finds in `JOB_ORCHESTRATOR`; what the engine says if `None`.
-    pub orchestrator: Option<String>,
     /// What the kernel holds it to.
     pub limits: Limits,
     /// What it finds in `JOB_ORCHESTRATOR`; what the engine says if `None`.
@@ -122,7 +118,6 @@ pub(crate) struct Prepared {
     cwd: Option<Template>,
     stdin_arguments: bool,
     run_as: Option<String>,
-    orchestrator: Option<String>,
     limits: Limits,
     orchestrator: Option<String>,
     config_dir: String,
@@ -163,7 +158,6 @@ impl Prepared {
             cwd,
             stdin_arguments: command.stdin_arguments,
             run_as: command.run_as,
-            orchestrator: command.orchestrator,
             limits: command.limits,
             orchestrator: command.orchestrator,
             config_dir,
@@ -194,9 +188,6 @@ impl Prepared {
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
-        if let Some(orchestrator) = &self.orchestrator {
-            env.insert(JOB_ORCHESTRATOR.to_owned(), orchestrator.clone());
-        }
         for (name, template) in &self.env {
             env.insert(name.clone(), template.fill(&values)?);
         }
