@@ -96,10 +96,9 @@ impl Link {
             Ok(stream) => stream,
             Err(error) => {
                 return Err(match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                        NoLink::Absent(build.clone())
-                    }
-                    _ => silent(error),
+                    io::ErrorKind::PermissionDenied => silent(error),
+                    // Nobody there, or somebody whose queue is full, or who is just dying.
+                    _ => NoLink::Absent(build.clone()),
                 });
             }
         };
@@ -119,8 +118,8 @@ impl Link {
             io::Result::Ok(line)
         });
         let line = match greeted.await {
-            Ok(Ok(line)) if !line.is_empty() => line,
-            // It was on its way out when we knocked.
+            Ok(Ok(line)) if line.ends_with('\n') => line,
+            // It was on its way out when we knocked, or died in the middle of a word.
             Ok(_) => return Err(NoLink::Absent(build.clone())),
             Err(_) => return Err(silent(io::ErrorKind::TimedOut.into())),
         };

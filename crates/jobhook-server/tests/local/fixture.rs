@@ -8,7 +8,7 @@ use std::time::Duration;
 use jobhook_server::supervisor::{
     Exit, Limits, Line, RunKey, Spec, State, SupervisorOptions, Supervisors, Told,
 };
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, mpsc};
@@ -141,6 +141,7 @@ impl Drop for Fixture {
         let pid = self.pid.load(Ordering::Relaxed);
         if pid > 0 {
             end(pid);
+            end_groups(self.dir());
         }
     }
 }
@@ -189,6 +190,21 @@ pub(crate) fn for_key(mut spec: Spec, key: &RunKey) -> Spec {
     spec
 }
 
+/// What the next supervisor would do, for a directory that will have none.
+pub(crate) fn end_groups(data_dir: &Path) {
+    for entry in std::fs::read_dir(data_dir.join("runs"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let leader = std::fs::read_to_string(entry.path().join("leader")).unwrap_or_default();
+        let pid = leader.split(' ').next().and_then(|pid| pid.parse().ok());
+        if let (Some(pid), false) = (pid, entry.path().join("exit.json").exists()) {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
 pub(crate) fn end(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
 }
@@ -211,6 +227,24 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 pub(crate) async fn until_dead(pid: i32) {
     until("the process is gone", || !is_alive(pid)).await;
+}
+
+/// Every living process that carries the id of `key`.
+pub(crate) fn carriers(key: &RunKey) -> Vec<i32> {
+    let wanted = format!("JOB_ID={}", key.id);
+    let carries = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == wanted.as_bytes())
+    };
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    pids.filter_map(|name| name.to_str()?.parse().ok())
+        .filter(carries)
+        .filter(|pid| is_alive(*pid))
+        .collect()
 }
 
 /// Resident memory of a process, bytes.

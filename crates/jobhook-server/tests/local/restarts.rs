@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jobhook_server::supervisor::{End, State, Supervisors, Told};
 
-use crate::fixture::{Fixture, end, for_key, new_key, options, other_build, sh, until_dead};
+use crate::fixture::{
+    Fixture, carriers, end, for_key, new_key, options, other_build, sh, until_dead,
+};
 
 #[tokio::test]
 async fn a_job_goes_on_while_servers_come_and_go() {
@@ -238,4 +240,54 @@ async fn a_peer_that_talks_nonsense_is_dropped_and_hurts_nobody() {
     assert_eq!(mode & 0o777, 0o600);
     fixture.run(&sh("true")).await;
     assert_eq!(fixture.pid().await, pid);
+}
+
+/// The supervisor is killed again and again while jobs are started, write, leave children behind
+/// and end. No job runs twice, and none is left without a supervisor.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_kills_of_the_supervisor_run_nothing_twice_and_leave_nothing() {
+    let fixture = Fixture::open().await;
+    let trace = fixture.dir().join("trace");
+    let mut keys = Vec::new();
+    for round in 0..15 {
+        let started: Vec<_> = (0..8).map(|_| new_key()).collect();
+        let starts = started.iter().map(|key| {
+            let script = format!(
+                "echo $JOB_ID >> {}; (setsid sleep 1000 &); echo one; echo two; exit 3",
+                trace.display()
+            );
+            let (supervisors, spec) = (fixture.supervisors.clone(), for_key(sh(&script), key));
+            let key = key.clone();
+            tokio::spawn(async move { supervisors.start(&key, &spec).await })
+        });
+        let starts: Vec<_> = starts.collect();
+        let pid = fixture.pid().await;
+        let at = std::time::Instant::now() + Duration::from_micros(900 * round);
+        while std::time::Instant::now() < at {
+            tokio::task::yield_now().await;
+        }
+        end(pid);
+        for start in starts {
+            start.await.unwrap().unwrap();
+        }
+        keys.extend(started);
+    }
+    let mut lost = 0;
+    for key in &keys {
+        let exit = fixture.end_of(key).await;
+        match exit.end {
+            End::Code(3) => assert_eq!(fixture.texts(key), ["one", "two"]),
+            End::Lost(_) => lost += 1,
+            _ => panic!("{exit:?}"),
+        }
+        assert_eq!(carriers(key), Vec::<i32>::new());
+    }
+    let trace = std::fs::read_to_string(trace).unwrap_or_default();
+    let mut ran: Vec<&str> = trace.lines().collect();
+    ran.sort_unstable();
+    let count = ran.len();
+    ran.dedup();
+    assert_eq!(ran.len(), count, "a job ran twice");
+    assert!(lost > 0, "no kill came early enough to show anything");
+    fixture.pid().await;
 }

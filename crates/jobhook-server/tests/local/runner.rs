@@ -19,7 +19,7 @@ use jobhook_server::runner::{LocalCommand, LocalJobs, LocalRunner};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::fixture::{PATIENCE, end, options, resident_bytes, until_dead};
+use crate::fixture::{PATIENCE, end, end_groups, options, resident_bytes, until_dead};
 
 /// A data directory whose supervisor ends with it.
 struct Site {
@@ -72,6 +72,7 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         end(self.pid);
+        end_groups(self.dir.path());
     }
 }
 

@@ -6,7 +6,7 @@ use jobhook_server::supervisor::{End, Exit, RunKey, State, Told};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::fixture::{Fixture, end, for_key, is_alive, new_key, sh, until_dead};
+use crate::fixture::{Fixture, carriers, end, for_key, is_alive, new_key, sh, until_dead};
 
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -135,6 +135,22 @@ async fn what_a_job_leaves_behind_goes_with_it() {
     assert_eq!(left.len(), 3, "{texts:?}");
     for pid in left {
         assert!(!is_alive(pid), "{pid} lives on");
+    }
+}
+
+/// A process that is being forked while the signal is on its way must not slip through.
+#[tokio::test]
+async fn forks_in_flight_do_not_escape() {
+    let fixture = Fixture::open().await;
+    for round in 0..10 {
+        let script = "trap '' TERM; i=0; while [ $i -lt 300 ]; do
+            setsid sh -c 'setsid sleep 1000 & setsid sleep 1001 & wait' & i=$((i+1))
+            [ $i -eq 5 ] && echo ready; done; wait";
+        let (key, _) = start(&fixture, script).await;
+        let grace = Duration::from_millis(round * 3);
+        let (exit, _) = stop(&fixture, &key, grace).await;
+        assert!(exit.stopped);
+        assert_eq!(carriers(&key), Vec::<i32>::new(), "round {round}");
     }
 }
 
