@@ -33,25 +33,36 @@ const ACTIONS: u128 = 3;
 /// Batches of writes, each with the time at which it is applied.
 pub type Script = Vec<(Timestamp, Vec<Write>)>;
 
-/// Draws scripts.
+/// Draws scripts. Each begins with three actions, of which most wait and are claimed; what
+/// comes then hits and misses.
 pub fn scripts() -> impl Strategy<Value = Script> {
+    let launches: Vec<_> = (0..ACTIONS).map(|n| inserts(Just(id(n)))).collect();
+    let claim = Write::Claim(Box::new(factory::claim(TypeFilter::all(), 3)));
+    let first = (0i64..40, launches).prop_map(move |(passed, mut writes)| {
+        writes.push(claim.clone());
+        (passed, writes)
+    });
     let batch = (0i64..40, prop::collection::vec(writes(), 1..8));
-    prop::collection::vec(batch, 1..24).prop_map(|batches| {
+    (first, prop::collection::vec(batch, 1..24)).prop_map(|(first, batches)| {
         let mut now = factory::NOW;
-        let mut timed = |(passed, writes)| {
+        let timed = |(passed, writes)| {
             now = now.plus(Duration::from_millis(u64::try_from(passed).unwrap_or(0)));
             (now, writes)
         };
-        batches.into_iter().map(&mut timed).collect()
+        std::iter::once(first).chain(batches).map(timed).collect()
     })
 }
 
+fn id(n: u128) -> ActionId {
+    ActionId(Uuid::from_u128((0x018b_cfe5 << 96) | n))
+}
+
 fn ids() -> impl Strategy<Value = ActionId> {
-    (0..ACTIONS).prop_map(|n| ActionId(Uuid::from_u128((0x018b_cfe5 << 96) | n)))
+    (0..ACTIONS).prop_map(id)
 }
 
 fn attempts() -> impl Strategy<Value = AttemptRef> {
-    let number = prop_oneof![6 => Just(1u32), 3 => Just(2), 1 => 0u32..5];
+    let number = prop_oneof![7 => Just(1u32), 3 => Just(2), 1 => 0u32..5];
     (ids(), number).prop_map(|(action, number)| AttemptRef { action, number })
 }
 
@@ -59,8 +70,8 @@ fn writes() -> impl Strategy<Value = Write> {
     let kinds = prop_oneof![Just(TimeoutKind::Run), Just(TimeoutKind::Total)];
     let expiry = prop_oneof![Just(TimeoutKind::Queue), Just(TimeoutKind::Total)];
     prop_oneof![
-        5 => inserts(),
-        5 => claims(),
+        1 => inserts(ids()),
+        4 => claims(),
         2 => (attempts(), -5i64..5).prop_map(|(attempt, ms)| Write::Started { attempt, at: factory::after(ms) }),
         12 => (attempts(), reports()).prop_map(|(at, report)| report_of(at, report)),
         3 => outputs(),
@@ -72,8 +83,8 @@ fn writes() -> impl Strategy<Value = Write> {
     ]
 }
 
-fn inserts() -> impl Strategy<Value = Write> {
-    let timeout = || prop::option::weighted(0.3, (0u64..60).prop_map(Duration::from_millis));
+fn inserts(ids: impl Strategy<Value = ActionId>) -> impl Strategy<Value = Write> {
+    let timeout = || prop::option::weighted(0.2, (0u64..300).prop_map(Duration::from_millis));
     let timeouts = (timeout(), timeout()).prop_map(|(queue, total)| Timeouts {
         queue,
         total,
@@ -81,7 +92,7 @@ fn inserts() -> impl Strategy<Value = Write> {
     });
     let scheduled = prop::option::weighted(0.3, (-5i64..60).prop_map(factory::after));
     let arguments = prop::option::of("[a-z]{0,3}");
-    (ids(), "[AB]", 1u32..4, timeouts, scheduled, arguments).prop_map(
+    (ids, "[AB]", 1u32..4, timeouts, scheduled, arguments).prop_map(
         |(id, action_type, attempts, timeouts, scheduled, arguments)| {
             Write::Insert(Box::new(NewAction {
                 id,
@@ -121,7 +132,7 @@ fn reports() -> impl Strategy<Value = Report> {
         prop::option::weighted(0.2, text.prop_map(json))
     };
     let text = || prop::option::weighted(0.2, "[a-z]{0,4}");
-    let seq = prop_oneof![8 => 0u64..8, 1 => 4_090u64..4_104];
+    let seq = prop_oneof![20 => 0u64..8, 1 => 4_090u64..4_104];
     let delivery = (("[rs]"), seq).prop_map(|(reporter, seq)| Delivery { reporter, seq });
     let percent = prop::option::weighted(0.2, (0u8..=100).prop_map(f64::from));
     (

@@ -128,6 +128,7 @@ macro_rules! store_suite {
             a_heartbeat_changes_the_attempt_only
             a_heartbeat_stays_announced
             null_clears_results_and_details
+            results_may_grow_large_and_small_again
             progress_sets_its_own_keys_of_the_details
             progress_replaces_details_that_have_no_keys
             a_job_may_speak_before_its_start_was_seen

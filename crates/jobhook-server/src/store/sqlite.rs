@@ -13,23 +13,29 @@
 //! - **A batch costs a handful of statements.** Each statement handles all rows of its kind
 //!   in the batch (see [`bulk`]), and only those that changed.
 //! - **Narrow rows change, wide ones stay.** Arguments, results, details and error texts lie
-//!   in `payloads`, so a heartbeat or a log line never rewrites them; arguments, which never
-//!   change, are not even read again while they are in [`arguments`].
+//!   in `payloads`, so a heartbeat or a log line never rewrites them.
+//! - **What was written lately is not read again** (see [`recent`]): reading rows is what costs
+//!   most, and reports come from few jobs at a time.
 //! - **Keys are the 16 bytes of the id, in tables without rowid.** Ids are UUIDv7, so new
 //!   actions and their attempts are appended at the right edge of one tree each; an integer
 //!   in place of the id would need a second tree to find it, on every report.
 
-mod arguments;
+mod binds;
 mod bulk;
 mod columns;
 mod flush;
 mod open;
+mod payload;
+#[cfg(test)]
+mod plans;
 mod read;
+mod recent;
 mod tokens;
 mod transaction;
 mod trim;
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
@@ -41,8 +47,8 @@ use jobhook_engine::store::{ActionQuery, Store, StoreError, Wake};
 use jobhook_engine::write::Write;
 use sqlx::SqlitePool;
 
-use arguments::Arguments;
 pub use open::OpenError;
+use recent::Recent;
 use transaction::SqliteTransaction;
 
 /// Keeps everything in one SQLite database.
@@ -53,7 +59,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     limits: LogLimits,
     installation: String,
-    arguments: Arguments,
+    /// What the last transaction left; nothing while one is open.
+    recent: Mutex<Option<Recent>>,
 }
 
 impl SqliteStore {
@@ -76,8 +83,12 @@ impl SqliteStore {
             readers,
             limits,
             installation,
-            arguments: Arguments::default(),
+            recent: Mutex::default(),
         })
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Option<Recent>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for what is under way and closes the database, which folds its log into it.
@@ -98,9 +109,12 @@ impl Store for SqliteStore {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(failure)?;
-        let mut transaction = SqliteTransaction::new(&mut open, self.limits, &self.arguments);
+        let recent = self.recent().take().unwrap_or_default();
+        let mut transaction = SqliteTransaction::new(&mut open, self.limits, recent).await?;
         let answers = ledger::run(&mut transaction, writes, now).await?;
+        let recent = transaction.into_recent();
         open.commit().await.map_err(failure)?;
+        *self.recent() = Some(recent);
         Ok(answers)
     }
 
@@ -178,8 +192,8 @@ mod tests {
     use std::sync::Arc;
 
     use jobhook_engine::memory::MemoryStore;
-    use jobhook_engine::testing::script;
     use jobhook_engine::testing::store_suite::SMALL_LOG;
+    use jobhook_engine::testing::{Clerk, factory, script};
     use proptest::prelude::*;
 
     use super::*;
@@ -191,6 +205,38 @@ mod tests {
     }
 
     jobhook_engine::store_suite!(open, reopens);
+
+    #[tokio::test]
+    async fn what_another_process_changed_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = LogLimits::default();
+        let one = Clerk::new(Arc::new(open(directory.path(), limits).await));
+        let other = Clerk::new(Arc::new(open(directory.path(), limits).await));
+        let at = one.running(factory::echo()).await;
+        for n in 0..3 {
+            one.say(at, factory::line(&format!("one {n}"))).await;
+            other.say(at, factory::line(&format!("other {n}"))).await;
+        }
+        let texts = ["one 0", "other 0", "one 1", "other 1", "one 2", "other 2"];
+        assert_eq!(one.log(at.action).await, texts);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_given_up_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(directory.path(), LogLimits::default()).await);
+        let clerk = Clerk::new(store.clone());
+        let at = clerk.running(factory::echo()).await;
+        let at_once = std::time::Duration::ZERO;
+        let given_up = tokio::time::timeout(at_once, clerk.say(at, factory::line("lost"))).await;
+        clerk.say(at, factory::line("kept")).await;
+        let log = clerk.log(at.action).await;
+        assert!(
+            given_up.is_err() && log.last().unwrap() == "kept",
+            "{log:?}"
+        );
+        assert_eq!(clerk.action(at.action).await.log.last, log.len() as u64);
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]

@@ -272,3 +272,23 @@ pub async fn a_report_of_an_older_attempt_is_superseded(clerk: Clerk) {
     assert_eq!(clerk.action(second.action).await.status, Status::Starting);
     assert!(clerk.log(second.action).await.is_empty());
 }
+
+pub async fn results_may_grow_large_and_small_again(clerk: Clerk) {
+    let at = clerk.running(echo()).await;
+    for size in [1, 1 << 20, 1 << 10] {
+        let text = format!("\"{}\"", "x".repeat(size));
+        let results = Some(json(&text));
+        clerk
+            .say(
+                at,
+                Report {
+                    results,
+                    ..Report::default()
+                },
+            )
+            .await;
+        let reported = clerk.say(at, line("and on")).await;
+        assert_eq!(reported.action.results.as_ref().unwrap().as_str(), text);
+        assert_eq!(clerk.action(at.action).await, reported.action);
+    }
+}

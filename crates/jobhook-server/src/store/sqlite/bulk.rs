@@ -91,7 +91,8 @@ impl Bulk {
         })
     }
 
-    fn sql(&self, rows: usize) -> Arc<str> {
+    /// The statement that fits so many rows.
+    pub(super) fn sql(&self, rows: usize) -> Arc<str> {
         let sized = self
             .sized
             .get_or_init(|| SIZES.map(|size| self.sized(size)));

@@ -9,7 +9,7 @@ use jobhook_engine::attempt::{Attempt, AttemptRef};
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::log::LogLine;
 use jobhook_engine::store::StoreError;
-use jobhook_protocol::{Json, LineSource, Status};
+use jobhook_protocol::{LineSource, Status};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
@@ -37,66 +37,6 @@ macro_rules! attempt_columns {
 }
 
 pub(super) use {action_columns, attempt_columns};
-
-/// What is kept in `payloads`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i64)]
-pub(super) enum Payload {
-    Arguments = 0,
-    Results = 1,
-    Details = 2,
-    ErrorName = 3,
-    ErrorMessage = 4,
-}
-
-impl Payload {
-    pub(super) const ALL: [Payload; 5] = [
-        Payload::Arguments,
-        Payload::Results,
-        Payload::Details,
-        Payload::ErrorName,
-        Payload::ErrorMessage,
-    ];
-
-    pub(super) const fn code(self) -> i64 {
-        self as i64
-    }
-
-    pub(super) const fn bit(self) -> i64 {
-        1 << self.code()
-    }
-
-    pub(super) fn of(self, action: &Action) -> Option<&str> {
-        match self {
-            Payload::Arguments => action.arguments.as_ref().map(Json::as_str),
-            Payload::Results => action.results.as_ref().map(Json::as_str),
-            Payload::Details => action.status_details.as_ref().map(Json::as_str),
-            Payload::ErrorName => action.error_name.as_deref(),
-            Payload::ErrorMessage => action.error_message.as_deref(),
-        }
-    }
-
-    pub(super) fn put(self, action: &mut Action, body: String) -> Result<(), StoreError> {
-        let json = |text| Json::from_text(text).map_err(|error| damaged(action.id, error));
-        match self {
-            Payload::Arguments => action.arguments = Some(json(body)?),
-            Payload::Results => action.results = Some(json(body)?),
-            Payload::Details => action.status_details = Some(json(body)?),
-            Payload::ErrorName => action.error_name = Some(body),
-            Payload::ErrorMessage => action.error_message = Some(body),
-        }
-        Ok(())
-    }
-}
-
-/// One bit for each payload that `action` has.
-pub(super) fn payload_bits(action: &Action) -> i64 {
-    let has = |payload: &Payload| payload.of(action).is_some();
-    Payload::ALL
-        .into_iter()
-        .filter(has)
-        .fold(0, |bits, payload| bits | payload.bit())
-}
 
 pub(super) const fn status_code(status: Status) -> i64 {
     match status {

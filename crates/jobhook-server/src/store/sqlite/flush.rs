@@ -5,16 +5,17 @@
 //! which is in an index.
 
 use jobhook_engine::action::{Action, ActionId};
-use jobhook_engine::attempt::{Attempt, AttemptRef};
+use jobhook_engine::attempt::Attempt;
 use jobhook_engine::ledger::{ReporterKey, Rows};
-use jobhook_engine::log::{LogLimits, LogLine};
+use jobhook_engine::log::LogLimits;
 use jobhook_engine::store::StoreError;
 use jobhook_engine::window::Window;
 use sqlx::sqlite::SqliteConnection;
 
 use super::bulk::{Binds, Bound, Bulk};
-use super::columns::{self, Payload, id_bytes, nanos, optional_text, signed, time};
-use super::{failure, trim};
+use super::payload::Payload;
+use super::recent::Recent;
+use super::{binds, failure, trim};
 
 static INSERT_ACTIONS: Bulk = Bulk::new(
     21,
@@ -103,73 +104,78 @@ pub(super) async fn flush(
     connection: &mut SqliteConnection,
     rows: &mut Rows,
     limits: LogLimits,
+    recent: &mut Recent,
 ) -> Result<(), StoreError> {
     let lines = std::mem::take(&mut rows.lines);
-    execute(connection, &INSERT_LINES, &lines, bind_line).await?;
-    // What it drops is counted in the actions that are written next.
-    trim::trim(connection, rows, limits).await?;
-
-    let changes = Changes::of(rows);
-    execute(
-        connection,
-        &INSERT_ACTIONS,
-        &changes.new_actions,
-        bind_new_action,
-    )
-    .await?;
-    let bind = bind_action;
-    execute(connection, &UPDATE_ACTIONS, &changes.actions, bind).await?;
-    let bind = bind_action_log;
-    execute(connection, &UPDATE_ACTION_LOGS, &changes.action_logs, bind).await?;
-    execute(connection, &PUT_PAYLOADS, &changes.payloads, bind_payload).await?;
-    let bind = |row: &mut Binds<'_>, (id, payload): &(ActionId, Payload)| {
-        row.add(id_bytes(*id))?;
-        row.add(payload.code())
-    };
-    execute(connection, &DELETE_PAYLOADS, &changes.payloads_gone, bind).await?;
-    let bind = bind_new_attempt;
-    execute(connection, &INSERT_ATTEMPTS, &changes.new_attempts, bind).await?;
-    execute(
-        connection,
-        &UPDATE_ATTEMPTS,
-        &changes.attempts,
-        bind_attempt,
-    )
-    .await?;
-    let bind = bind_attempt_heard;
-    execute(
-        connection,
-        &UPDATE_ATTEMPTS_HEARD,
-        &changes.attempts_heard,
-        bind,
-    )
-    .await?;
-    execute(
-        connection,
-        &PUT_REPORTERS,
-        &changes.reporters,
-        bind_reporter,
-    )
-    .await?;
     let closed = std::mem::take(&mut rows.closed);
-    let bind = |row: &mut Binds<'_>, at: &AttemptRef| bind_attempt_ref(row, *at);
-    execute(connection, &DELETE_REPORTERS, &closed, bind).await?;
+    let mut run = Statements(connection);
+    run.bulk(&INSERT_LINES, &lines, binds::line).await?;
+    // What it drops is counted in the actions that are written next.
+    trim::trim(run.0, rows, limits).await?;
 
-    rows.actions.values_mut().for_each(|row| row.mark_stored());
-    rows.attempts.values_mut().for_each(|row| row.mark_stored());
-    rows.reporters
-        .values_mut()
-        .for_each(|row| row.mark_stored());
+    let now = Changes::of(rows);
+    run.bulk(&INSERT_ACTIONS, &now.new_actions, binds::new_action)
+        .await?;
+    run.bulk(&UPDATE_ACTIONS, &now.actions, binds::action)
+        .await?;
+    run.bulk(&UPDATE_ACTION_LOGS, &now.action_logs, binds::action_log)
+        .await?;
+    run.bulk(&PUT_PAYLOADS, &now.payloads, binds::payload)
+        .await?;
+    run.bulk(&DELETE_PAYLOADS, &now.payloads_gone, binds::payload_key)
+        .await?;
+    run.bulk(&INSERT_ATTEMPTS, &now.new_attempts, binds::new_attempt)
+        .await?;
+    run.bulk(&UPDATE_ATTEMPTS, &now.attempts, binds::attempt)
+        .await?;
+    run.bulk(
+        &UPDATE_ATTEMPTS_HEARD,
+        &now.attempts_heard,
+        binds::attempt_heard,
+    )
+    .await?;
+    run.bulk(&PUT_REPORTERS, &now.reporters, binds::reporter)
+        .await?;
+    run.bulk(&DELETE_REPORTERS, &closed, binds::attempt_key)
+        .await?;
+    settle(rows, recent);
     Ok(())
 }
 
-async fn execute<T: Sync>(
-    connection: &mut SqliteConnection,
-    bulk: &Bulk,
-    rows: &[T],
-    bind: impl Fn(&mut Binds<'_>, &T) -> Bound + Send,
-) -> Result<(), StoreError> {
-    bulk.execute(connection, rows, bind).await.map_err(failure)
+/// Marks what was written, and keeps it for the batches to come.
+fn settle(rows: &mut Rows, recent: &mut Recent) {
+    for row in rows.actions.values_mut() {
+        if row.change().is_some() {
+            row.mark_stored();
+            recent.keep_action(row.get());
+        }
+    }
+    for row in rows.attempts.values_mut() {
+        if row.change().is_some() {
+            row.mark_stored();
+            recent.keep_attempt(row.get());
+        }
+    }
+    for (key, row) in &mut rows.reporters {
+        if row.change().is_some() {
+            row.mark_stored();
+            recent.keep_reporter(key, row.get());
+        }
+    }
+}
+
+/// Runs statements one after the other.
+struct Statements<'a>(&'a mut SqliteConnection);
+
+impl Statements<'_> {
+    async fn bulk<T: Sync>(
+        &mut self,
+        bulk: &Bulk,
+        rows: &[T],
+        bind: impl Fn(&mut Binds<'_>, &T) -> Bound + Send,
+    ) -> Result<(), StoreError> {
+        bulk.execute(self.0, rows, bind).await.map_err(failure)
+    }
 }
 
 impl<'a> Changes<'a> {
@@ -262,110 +268,21 @@ fn only_heard(attempt: &Attempt, stored: &Attempt) -> bool {
         && attempt.closing == stored.closing
 }
 
-fn bind_new_action(row: &mut Binds<'_>, action: &&Action) -> Bound {
-    row.add(id_bytes(action.id))?;
-    row.add(action.action_type.as_str())?;
-    row.add(i64::from(action.attempts))?;
-    row.add(action.created_at.0)?;
-    row.add(time(action.scheduled))?;
-    row.add(action.retry_of.map(id_bytes))?;
-    row.add(columns::timeouts_text(&action.timeouts)?)?;
-    row.add(action.traceparent.as_deref())?;
-    bind_state(row, action)
-}
-
-fn bind_action(row: &mut Binds<'_>, action: &&Action) -> Bound {
-    row.add(id_bytes(action.id))?;
-    bind_state(row, action)
-}
-
-fn bind_state(row: &mut Binds<'_>, action: &Action) -> Bound {
-    row.add(columns::status_code(action.status))?;
-    row.add(i64::from(action.attempt))?;
-    row.add(action.due_at.0)?;
-    row.add(time(action.expires_at))?;
-    row.add(time(action.started_at))?;
-    row.add(time(action.finished_at))?;
-    row.add(optional_text(action.cancel.as_ref())?)?;
-    row.add(action.open)?;
-    row.add(columns::payload_bits(action))?;
-    bind_log(row, action)
-}
-
-fn bind_action_log(row: &mut Binds<'_>, action: &&Action) -> Bound {
-    row.add(id_bytes(action.id))?;
-    bind_log(row, action)
-}
-
-fn bind_log(row: &mut Binds<'_>, action: &Action) -> Bound {
-    row.add(action.updated_at.0)?;
-    row.add(signed(action.log.last))?;
-    row.add(signed(action.log.dropped))?;
-    row.add(signed(action.log.bytes))
-}
-
-fn bind_payload(row: &mut Binds<'_>, (id, payload, body): &(ActionId, Payload, &str)) -> Bound {
-    row.add(id_bytes(*id))?;
-    row.add(payload.code())?;
-    row.add(*body)
-}
-
-fn bind_attempt_ref(row: &mut Binds<'_>, at: AttemptRef) -> Bound {
-    row.add(id_bytes(at.action))?;
-    row.add(i64::from(at.number))
-}
-
-fn bind_new_attempt(row: &mut Binds<'_>, attempt: &&Attempt) -> Bound {
-    bind_attempt_ref(row, attempt.at)?;
-    row.add(attempt.runner.as_str())?;
-    row.add(attempt.worker.as_str())?;
-    row.add(attempt.key_id.as_str())?;
-    row.add(attempt.nonce.as_str())?;
-    row.add(attempt.auto_status)?;
-    row.add(attempt.signature_required)?;
-    row.add(attempt.claimed_at.0)?;
-    bind_course(row, attempt)
-}
-
-fn bind_attempt(row: &mut Binds<'_>, attempt: &&Attempt) -> Bound {
-    bind_attempt_ref(row, attempt.at)?;
-    bind_course(row, attempt)
-}
-
-fn bind_course(row: &mut Binds<'_>, attempt: &Attempt) -> Bound {
-    row.add(time(attempt.started_at))?;
-    row.add(attempt.said.map(columns::status_code))?;
-    row.add(time(attempt.said_final_at))?;
-    row.add(optional_text(attempt.said_failure.as_ref())?)?;
-    row.add(attempt.timed_out.map(|kind| kind.as_str()))?;
-    row.add(optional_text(attempt.saw.as_ref())?)?;
-    row.add(optional_text(attempt.closing.as_ref())?)?;
-    bind_heard(row, attempt)
-}
-
-fn bind_attempt_heard(row: &mut Binds<'_>, attempt: &&Attempt) -> Bound {
-    bind_attempt_ref(row, attempt.at)?;
-    bind_heard(row, attempt)
-}
-
-fn bind_heard(row: &mut Binds<'_>, attempt: &Attempt) -> Bound {
-    row.add(time(attempt.heard_at))?;
-    row.add(attempt.job_time_ms)?;
-    row.add(nanos(attempt.heartbeat))?;
-    row.add(signed(attempt.output_offset))
-}
-
-fn bind_reporter(row: &mut Binds<'_>, (key, window): &(&ReporterKey, &Window)) -> Bound {
-    bind_attempt_ref(row, key.attempt)?;
-    row.add(key.reporter.as_str())?;
-    row.add(window.to_bytes())
-}
-
-fn bind_line(row: &mut Binds<'_>, line: &LogLine) -> Bound {
-    row.add(id_bytes(line.action))?;
-    row.add(signed(line.number))?;
-    row.add(line.time.0)?;
-    row.add(i64::from(line.attempt))?;
-    row.add(columns::source_code(line.source))?;
-    row.add(line.text.as_str())
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    [
+        &INSERT_ACTIONS,
+        &UPDATE_ACTIONS,
+        &UPDATE_ACTION_LOGS,
+        &PUT_PAYLOADS,
+        &DELETE_PAYLOADS,
+        &INSERT_ATTEMPTS,
+        &UPDATE_ATTEMPTS,
+        &UPDATE_ATTEMPTS_HEARD,
+        &PUT_REPORTERS,
+        &DELETE_REPORTERS,
+        &INSERT_LINES,
+    ]
+    .map(|bulk| bulk.sql(32).to_string())
+    .into()
 }

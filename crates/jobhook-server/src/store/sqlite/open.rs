@@ -5,13 +5,11 @@
 //! whatever is refused was not touched.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobhook_protocol::key::hex;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, SqlitePool};
 
 /// The schema versions that this build can make, oldest first.
@@ -23,6 +21,9 @@ const APPLICATION_ID: i64 = 0x6a6f_6268;
 
 /// How long another process may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// How long to wait before a lock is tried again where SQLite does not wait by itself.
+const AGAIN: Duration = Duration::from_millis(10);
 
 const READERS: u32 = 4;
 
@@ -97,10 +98,10 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
 
     let mut connection = options.connect().await.map_err(meaning)?;
     let installation = prepare(path, &mut connection).await?;
+    write_ahead(&mut connection).await.map_err(meaning)?;
     connection.close().await.map_err(meaning)?;
 
     let options = options
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         // Folding 16 MiB at a time back into the database keeps hot pages from being
         // written over and over; what a burst left of the log is cut off.
@@ -120,7 +121,8 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
         .max_connections(READERS)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_with(options.pragma("query_only", "ON"))
+        // A page of lines passes to us without a pause.
+        .connect_with(options.pragma("query_only", "ON").row_buffer_size(1024))
         .await
         .map_err(meaning)?;
     Ok(Opened {
@@ -206,6 +208,24 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), O
         })
 }
 
+/// Turns on the write-ahead log, which stays on. SQLite does not wait for the lock here.
+async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    const LOCKED: i32 = 5;
+
+    let given_up = Instant::now() + BUSY;
+    loop {
+        let done = sqlx::query("PRAGMA journal_mode = WAL")
+            .execute(&mut *connection)
+            .await;
+        match done {
+            Err(error) if super::code(&error) == Some(LOCKED) && Instant::now() < given_up => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            done => return done.map(drop),
+        }
+    }
+}
+
 /// Draws the id once; it is read ever after.
 async fn installation(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
     let mut bytes = [0; 16];
@@ -237,140 +257,4 @@ fn meaning(path: &Path, source: sqlx::Error) -> OpenError {
 }
 
 #[cfg(test)]
-mod tests {
-    use jobhook_engine::log::LogLimits;
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::store::sqlite::SqliteStore;
-
-    fn place() -> (TempDir, PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("jobhook.db");
-        (directory, path)
-    }
-
-    async fn refusal(path: &Path) -> OpenError {
-        SqliteStore::open(path, LogLimits::default())
-            .await
-            .unwrap_err()
-    }
-
-    async fn run(path: &Path, sql: &'static str) {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true);
-        let mut connection = options.connect().await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-    }
-
-    async fn ask(pool: &SqlitePool, sql: &'static str) -> String {
-        sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_database_of_a_newer_version_is_refused_and_both_are_named() {
-        let (_directory, path) = place();
-        open(&path).await.unwrap();
-        run(&path, "UPDATE meta SET value = '99' WHERE key = 'schema'").await;
-        let refusal = refusal(&path).await.to_string();
-        assert!(
-            refusal.contains("version 99, which a newer jobhook made"),
-            "{refusal}"
-        );
-        assert!(refusal.contains("versions up to 1"), "{refusal}");
-        assert!(refusal.contains("jobhook.db"), "{refusal}");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_database_is_refused_and_left_alone() {
-        let (_directory, path) = place();
-        let text = "this is a letter, and not a database\n".repeat(100);
-        std::fs::write(&path, &text).unwrap();
-        assert!(matches!(
-            refusal(&path).await,
-            OpenError::NotADatabase { .. }
-        ));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    }
-
-    #[tokio::test]
-    async fn the_database_of_another_program_is_refused_and_left_alone() {
-        let (_directory, path) = place();
-        run(&path, "CREATE TABLE recipes (name TEXT)").await;
-        let before = std::fs::read(&path).unwrap();
-        assert!(matches!(refusal(&path).await, OpenError::Foreign { .. }));
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-    }
-
-    #[tokio::test]
-    async fn a_damaged_schema_version_is_refused() {
-        let (_directory, path) = place();
-        open(&path).await.unwrap();
-        run(&path, "DELETE FROM meta WHERE key = 'schema'").await;
-        assert!(matches!(refusal(&path).await, OpenError::Damaged { .. }));
-    }
-
-    #[tokio::test]
-    async fn a_place_that_cannot_be_written_is_refused() {
-        let (directory, path) = place();
-        std::fs::write(&path, "").unwrap();
-        for place in [
-            directory.path().to_owned(),
-            directory.path().join("missing").join("jobhook.db"),
-            path.join("jobhook.db"),
-        ] {
-            let refusal = refusal(&place).await;
-            assert!(
-                matches!(refusal, OpenError::Unwritable { .. }),
-                "{refusal:?}"
-            );
-            assert!(refusal.to_string().contains(&place.display().to_string()));
-        }
-    }
-
-    #[tokio::test]
-    async fn an_empty_file_becomes_a_database_with_the_newest_schema() {
-        let (_directory, path) = place();
-        std::fs::write(&path, "").unwrap();
-        let opened = open(&path).await.unwrap();
-        let version = ask(
-            &opened.readers,
-            "SELECT value FROM meta WHERE key = 'schema'",
-        )
-        .await;
-        assert_eq!(version, newest().to_string());
-    }
-
-    #[tokio::test]
-    async fn commits_are_durable_and_readers_do_not_write() {
-        let (_directory, path) = place();
-        let opened = open(&path).await.unwrap();
-        let pragma = "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous";
-        assert_eq!(ask(&opened.writer, pragma).await, "2");
-        assert_eq!(ask(&opened.writer, "PRAGMA journal_mode").await, "wal");
-        let pragma = "SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys";
-        assert_eq!(ask(&opened.writer, pragma).await, "1");
-        let write = sqlx::query("DELETE FROM meta")
-            .execute(&opened.readers)
-            .await;
-        assert!(write.is_err());
-    }
-
-    #[tokio::test]
-    async fn several_that_open_a_new_database_at_once_share_it() {
-        let (_directory, path) = place();
-        let opening: Vec<_> = (0..4)
-            .map(|_| path.clone())
-            .map(|path| tokio::spawn(async move { open(&path).await }))
-            .collect();
-        let mut installations = Vec::new();
-        for opened in opening {
-            installations.push(opened.await.unwrap().unwrap().installation);
-        }
-        assert_eq!(installations[0].len(), 32);
-        installations.dedup();
-        assert_eq!(installations.len(), 1);
-    }
-}
+mod tests;

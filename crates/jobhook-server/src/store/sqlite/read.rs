@@ -11,9 +11,10 @@ use sqlx::{AssertSqlSafe, SqlitePool};
 
 use super::bulk::Bulk;
 use super::columns::{
-    self, Payload, Reader, action_columns, attempt_columns, id_bytes, signed, status_code,
+    self, Reader, action_columns, attempt_columns, id_bytes, signed, status_code,
 };
 use super::failure;
+use super::payload::Payload;
 
 /// The columns of an action with its payloads.
 macro_rules! whole_action {
@@ -68,9 +69,9 @@ const EXPIRING: &str = concat!(
     " FROM actions AS a INDEXED BY actions_expiring \
      WHERE a.expires_at IS NOT NULL AND a.expires_at <= ? ORDER BY a.expires_at, a.id LIMIT ?"
 );
-/// Each part is in the order of its index, so a page is merged and not sorted.
-const LIST_PART: &str = "SELECT * FROM (SELECT id FROM actions \
-    WHERE (?1 IS NULL OR id < ?1) {filters} ORDER BY id DESC LIMIT ?2)";
+/// Each part is in the order of its index and ends at the limit.
+const LIST_PART: &str =
+    "SELECT * FROM (SELECT id FROM actions WHERE TRUE {filters} ORDER BY id DESC LIMIT ?2)";
 
 pub(super) async fn action(pool: &SqlitePool, id: ActionId) -> Result<Option<Action>, StoreError> {
     let row = sqlx::query(ACTION)
@@ -119,22 +120,20 @@ pub(super) async fn list(
 
 /// Only numbers of our own and placeholders go into the text.
 fn list_sql(query: &ActionQuery) -> String {
+    let before = query.before.map_or("", |_| "AND id < ?1");
     let of_type = query
         .action_type
         .as_ref()
         .map_or("", |_| "AND action_type = ?3");
-    let all = query.statuses.is_empty()
-        || Status::ALL
-            .iter()
-            .all(|status| query.statuses.contains(status));
-    let parts: Vec<String> = if all {
-        vec![LIST_PART.replace("{filters}", of_type)]
+    let part =
+        |status: String| LIST_PART.replace("{filters}", &format!("{before} {of_type} {status}"));
+    let wanted = |status: &Status| query.statuses.contains(status);
+    let parts: Vec<String> = if query.statuses.is_empty() || Status::ALL.iter().all(wanted) {
+        vec![part(String::new())]
     } else {
-        let mut codes: Vec<i64> = query.statuses.iter().copied().map(status_code).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        let part = |code| LIST_PART.replace("{filters}", &format!("AND status = {code} {of_type}"));
-        codes.into_iter().map(part).collect()
+        let of_status = |status| format!("AND status = {}", status_code(status));
+        let wanted = Status::ALL.into_iter().filter(wanted);
+        wanted.map(of_status).map(part).collect()
     };
     format!(
         "SELECT {} FROM (SELECT id FROM ({}) ORDER BY id DESC LIMIT ?2) AS page \
@@ -207,4 +206,28 @@ fn read_action(row: &mut Reader<'_>) -> Result<Action, StoreError> {
         }
     }
     Ok(action)
+}
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let mut lists = Vec::new();
+    for statuses in [&[][..], &[Status::Error], &[Status::Error, Status::Running]] {
+        for action_type in [None, Some("Echo".to_owned())] {
+            for before in [None, Some(ActionId(uuid::Uuid::nil()))] {
+                lists.push(list_sql(&ActionQuery {
+                    statuses: statuses.to_vec(),
+                    action_type: action_type.clone(),
+                    before,
+                    limit: 1,
+                }));
+            }
+        }
+    }
+    let single = [ACTION, ATTEMPTS, OPEN, LINES, WAKE, EXPIRING].map(str::to_owned);
+    [
+        lists.as_slice(),
+        &single,
+        &[LAST_ATTEMPTS.sql(32).to_string()],
+    ]
+    .concat()
 }

@@ -12,10 +12,11 @@ use jobhook_engine::store::StoreError;
 use jobhook_engine::window::Window;
 use sqlx::sqlite::SqliteConnection;
 
-use super::arguments::Arguments;
 use super::bulk::Bulk;
-use super::columns::{self, Payload, Reader, action_columns, attempt_columns, id_bytes};
-use super::{failure, flush};
+use super::columns::{self, Reader, action_columns, attempt_columns, id_bytes};
+use super::payload::Payload;
+use super::recent::Recent;
+use super::{binds, failure, flush};
 
 // CROSS JOIN keeps the wanted keys as the outer loop.
 static ACTIONS: Bulk = Bulk::new(
@@ -57,20 +58,30 @@ const WAITING_BUT: &str = "SELECT due_at, id FROM actions INDEXED BY actions_due
 pub(super) struct SqliteTransaction<'a> {
     connection: &'a mut SqliteConnection,
     limits: LogLimits,
-    arguments: &'a Arguments,
+    recent: Recent,
 }
 
 impl<'a> SqliteTransaction<'a> {
-    pub(super) fn new(
+    /// - `recent`: what is kept of transactions before this one.
+    pub(super) async fn new(
         connection: &'a mut SqliteConnection,
         limits: LogLimits,
-        arguments: &'a Arguments,
-    ) -> SqliteTransaction<'a> {
-        SqliteTransaction {
+        recent: Recent,
+    ) -> Result<SqliteTransaction<'a>, StoreError> {
+        let version = sqlx::query_scalar("PRAGMA data_version")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failure)?;
+        Ok(SqliteTransaction {
             connection,
             limits,
-            arguments,
-        }
+            recent: recent.of_version(version),
+        })
+    }
+
+    /// What is to be kept if this transaction commits.
+    pub(super) fn into_recent(self) -> Recent {
+        self.recent
     }
 
     async fn load_actions(&mut self, ids: &[ActionId], rows: &mut Rows) -> Result<(), StoreError> {
@@ -81,23 +92,17 @@ impl<'a> SqliteTransaction<'a> {
         let mut actions: Vec<Action> = Vec::with_capacity(found.len());
         let mut bodies: Vec<(ActionId, Payload)> = Vec::new();
         for row in &found {
-            let (mut action, bits) = columns::action(&mut Reader::new(row))?;
+            let (action, bits) = columns::action(&mut Reader::new(row))?;
             let has = |payload: &Payload| bits & payload.bit() != 0;
-            for payload in Payload::ALL.into_iter().filter(has) {
-                if payload == Payload::Arguments {
-                    action.arguments = self.arguments.get(action.id);
-                }
-                if payload.of(&action).is_none() {
-                    bodies.push((action.id, payload));
-                }
-            }
+            let present = Payload::ALL.into_iter().filter(has);
+            bodies.extend(present.map(|payload| (action.id, payload)));
             actions.push(action);
         }
         self.load_payloads(&bodies, &mut actions).await?;
-        let loaded = actions
-            .into_iter()
-            .map(|action| (action.id, Row::stored(action)));
-        rows.actions.extend(loaded);
+        for action in actions {
+            self.recent.keep_action(&action);
+            rows.actions.insert(action.id, Row::stored(action));
+        }
         Ok(())
     }
 
@@ -107,10 +112,7 @@ impl<'a> SqliteTransaction<'a> {
         actions: &mut [Action],
     ) -> Result<(), StoreError> {
         let found = PAYLOADS
-            .fetch(self.connection, wanted, |row, (id, payload)| {
-                row.add(id_bytes(*id))?;
-                row.add(payload.code())
-            })
+            .fetch(self.connection, wanted, binds::payload_key)
             .await
             .map_err(failure)?;
         // Found in the order of the actions, so the search never goes back.
@@ -125,9 +127,6 @@ impl<'a> SqliteTransaction<'a> {
             let payload = Payload::ALL.into_iter().find(|known| known.code() == code);
             let payload = payload.ok_or_else(|| columns::damaged("a payload's kind", code))?;
             payload.put(action, row.get()?)?;
-            if let (Payload::Arguments, Some(json)) = (payload, &action.arguments) {
-                self.arguments.keep(id, json);
-            }
         }
         Ok(())
     }
@@ -138,14 +137,12 @@ impl<'a> SqliteTransaction<'a> {
         rows: &mut Rows,
     ) -> Result<(), StoreError> {
         let found = ATTEMPTS
-            .fetch(self.connection, wanted, |row, at| {
-                row.add(id_bytes(at.action))?;
-                row.add(i64::from(at.number))
-            })
+            .fetch(self.connection, wanted, binds::attempt_key)
             .await
             .map_err(failure)?;
         for row in &found {
             let attempt = columns::attempt(&mut Reader::new(row))?;
+            self.recent.keep_attempt(&attempt);
             rows.attempts.insert(attempt.at, Row::stored(attempt));
         }
         Ok(())
@@ -174,6 +171,7 @@ impl<'a> SqliteTransaction<'a> {
             let window = Window::from_bytes(row.get()?)
                 .ok_or_else(|| columns::damaged(attempt, "a reporter's window"))?;
             let key = ReporterKey { attempt, reporter };
+            self.recent.keep_reporter(&key, &window);
             rows.reporters.insert(key, Row::stored(window));
         }
         Ok(())
@@ -226,15 +224,10 @@ impl<'a> SqliteTransaction<'a> {
 #[async_trait]
 impl Transaction for SqliteTransaction<'_> {
     async fn load(&mut self, wanted: &Wanted, rows: &mut Rows) -> Result<(), StoreError> {
-        let mut actions = wanted.actions.clone();
-        actions.retain(|id| !rows.actions.contains_key(id));
-        self.load_actions(&actions, rows).await?;
-        let mut attempts = wanted.attempts.clone();
-        attempts.retain(|at| !rows.attempts.contains_key(at));
-        self.load_attempts(&attempts, rows).await?;
-        let mut reporters = wanted.reporters.clone();
-        reporters.retain(|key| !rows.reporters.contains_key(key));
-        self.load_reporters(&reporters, rows).await
+        let left = self.recent.load(wanted, rows);
+        self.load_actions(&left.actions, rows).await?;
+        self.load_attempts(&left.attempts, rows).await?;
+        self.load_reporters(&left.reporters, rows).await
     }
 
     async fn waiting(
@@ -264,6 +257,13 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn flush(&mut self, rows: &mut Rows) -> Result<(), StoreError> {
-        flush::flush(self.connection, rows, self.limits).await
+        flush::flush(self.connection, rows, self.limits, &mut self.recent).await
     }
+}
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let bulk = [&ACTIONS, &PAYLOADS, &ATTEMPTS, &REPORTERS].map(|bulk| bulk.sql(32).to_string());
+    let single = [WAITING_OF_TYPE, WAITING_BUT].map(str::to_owned);
+    [bulk.as_slice(), &single].concat()
 }

@@ -62,3 +62,8 @@ async fn drop_oldest(
         .map_err(failure)?;
     Ok(log)
 }
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    [OLDEST, DROP].map(str::to_owned).into()
+}

@@ -32,9 +32,10 @@ CREATE TABLE actions (
     payloads    INTEGER NOT NULL    -- one bit for each kind that it has
 ) STRICT, WITHOUT ROWID;
 
--- The queue: claims of all types go by the first, claims of some types by the second.
-CREATE INDEX actions_due      ON actions (due_at, id, action_type) WHERE status < 2;
-CREATE INDEX actions_waiting  ON actions (action_type, due_at, id) WHERE status < 2;
+-- The queue: claims of all types go by the first, claims of some types by the second. They
+-- hold the status so that a walk along them never looks into the table.
+CREATE INDEX actions_due      ON actions (due_at, id, action_type, status) WHERE status < 2;
+CREATE INDEX actions_waiting  ON actions (action_type, due_at, id, status) WHERE status < 2;
 CREATE INDEX actions_expiring ON actions (expires_at, id) WHERE expires_at IS NOT NULL;
 -- Lists, newest launch first.
 CREATE INDEX actions_status   ON actions (status, id);

@@ -1,0 +1,54 @@
+//! How SQLite means to run our statements: by index, and without sorting.
+
+use jobhook_engine::log::LogLimits;
+use sqlx::{AssertSqlSafe, Row, SqlitePool};
+
+use super::{SqliteStore, flush, read, transaction, trim};
+
+async fn plan(pool: &SqlitePool, statement: &str) -> Vec<String> {
+    let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
+}
+
+/// Walks that are meant: along what was bound or found before, along a page of all actions,
+/// which ends at its limit, and along all open attempts.
+fn is_meant(step: &str) -> bool {
+    let bound = [
+        "SCAN 32-ROW VALUES",
+        "SCAN CONSTANT ROW",
+        "SCAN json_each",
+        "SCAN (subquery",
+        "SCAN page",
+    ];
+    step == "SCAN actions"
+        || step == "SCAN t USING INDEX attempts_open"
+        || bound.iter().any(|start| step.starts_with(start))
+}
+
+#[tokio::test]
+async fn every_statement_goes_by_an_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobhook.db");
+    let store = SqliteStore::open(&path, LogLimits::default())
+        .await
+        .unwrap();
+    let statements = [
+        flush::statements(),
+        transaction::statements(),
+        trim::statements(),
+        read::statements(),
+    ];
+    for statement in statements.concat() {
+        for step in plan(&store.writer, &statement).await {
+            let scans = step.starts_with("SCAN") && !is_meant(&step);
+            // Pages of several statuses are merged; nothing else is sorted.
+            let sorts = step.contains("TEMP B-TREE") && !statement.contains("UNION ALL");
+            // A walk along the queue that looked into the table would cost each row twice.
+            let looks = step.contains("INDEX actions_due") && !step.contains("COVERING");
+            assert!(!scans && !sorts && !looks, "{step}: {statement}");
+        }
+    }
+}
