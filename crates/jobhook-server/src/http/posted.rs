@@ -13,6 +13,9 @@ use super::inbox::{Inbox, says_json};
 use super::refusal::{Answered, Refused};
 use crate::tokens::Scope;
 
+/// What a launch takes beside its arguments, in bytes.
+const ROOM: usize = 64 << 10;
+
 /// A request that may do something, read to its end.
 #[derive(Debug)]
 pub(super) struct Posted {
@@ -42,7 +45,9 @@ impl Posted {
             ));
         }
         let limits = &surface.limits;
-        let body = inbox.read(limits.api_body, limits.stall).await?;
+        // Whatever the arguments may be, there is room for what stands around them.
+        let most = limits.api_body.max(limits.arguments.saturating_add(ROOM));
+        let body = inbox.read(most, limits.stall).await?;
         Ok(Posted { grant, head, body })
     }
 

@@ -1,31 +1,30 @@
 //! Who may use the management API: tokens and scopes, and what is served without tokens.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use jobhook_engine::store::StoreError;
-use jobhook_protocol::key::hex;
-use jobhook_server::http::{Access, Grant, Scope, StaticToken, TokenLookup};
-use sha2::{Digest, Sha256};
+use jobhook_engine::clock::Timestamp;
+use jobhook_engine::log::LogLimits;
+use jobhook_server::http::{Access, Grant, StaticToken};
+use jobhook_server::store::sqlite::SqliteStore;
+use jobhook_server::tokens::{Scope, TokenHash, Tokens};
 
-use crate::server::{Server, Setup};
+use crate::server::{NOW, Server, Setup};
 use crate::wire::Answer;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-fn sha256(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
-}
-
 fn configured(name: &str, token: &str, scope: Scope) -> StaticToken {
-    StaticToken::new(name, &hex(&sha256(token)), scope).unwrap()
+    let name = name.to_owned();
+    StaticToken {
+        hash: TokenHash::of(token.as_bytes()),
+        grant: Grant { name, scope },
+    }
 }
 
 /// A server with a token of each scope: `jh_read` and so on.
 async fn with_tokens() -> Server {
-    let tokens = [Scope::Read, Scope::Launch, Scope::Operate, Scope::Admin];
     let tokens =
-        tokens.map(|scope| configured(&format!("my-{scope}"), &format!("jh_{scope}"), scope));
+        Scope::ALL.map(|scope| configured(&format!("my-{scope}"), &format!("jh_{scope}"), scope));
     Server::with(Setup {
         access: Access::new(tokens.to_vec(), None),
         ..Setup::default()
@@ -133,48 +132,27 @@ async fn the_hook_and_the_health_need_no_token() {
     }
 }
 
-/// Tokens that a test gives and takes.
-#[derive(Debug, Default)]
-struct Kept(Mutex<Vec<([u8; 32], Grant)>>);
-
-#[async_trait]
-impl TokenLookup for Kept {
-    async fn find(&self, sha256: &[u8; 32]) -> Result<Option<Grant>, StoreError> {
-        let kept = self.0.lock().unwrap();
-        let found = kept.iter().find(|(own, _)| own == sha256);
-        Ok(found.map(|(_, grant)| grant.clone()))
-    }
-
-    async fn any(&self) -> Result<bool, StoreError> {
-        Ok(!self.0.lock().unwrap().is_empty())
-    }
-}
-
 #[tokio::test]
 async fn a_token_counts_from_its_making_to_its_end() {
-    let kept = Arc::new(Kept::default());
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("tokens.db");
+    let kept = SqliteStore::open(&database, LogLimits::default()).await;
+    let kept = Arc::new(kept.unwrap());
     let server = Server::with(Setup {
         access: Access::new(Vec::new(), Some(kept.clone())),
         ..Setup::default()
     })
     .await;
     server.get("/api/v1/actions").await.expect(200);
-    let grant = |name: &str| Grant {
-        name: name.into(),
-        scope: Scope::Read,
-    };
-    *kept.0.lock().unwrap() = vec![(sha256("jh_a"), grant("a")), (sha256("jh_b"), grant("b"))];
-    server
-        .get("/api/v1/actions")
-        .await
-        .refusal(401, "unauthenticated");
-    with_token(&server, "jh_a", "GET", "/api/v1/actions", "")
-        .await
-        .expect(200);
-    kept.0.lock().unwrap().remove(0);
-    with_token(&server, "jh_a", "GET", "/api/v1/actions", "")
-        .await
-        .refusal(401, "unauthenticated");
+    let now = Timestamp(NOW);
+    kept.create("other", Scope::Read, now).await.unwrap();
+    let token = kept.create("own", Scope::Read, now).await.unwrap();
+    let refused = server.get("/api/v1/actions").await;
+    refused.refusal(401, "unauthenticated");
+    let list = async || with_token(&server, token.reveal(), "GET", "/api/v1/actions", "").await;
+    list().await.expect(200);
+    assert!(kept.revoke("own").await.unwrap());
+    list().await.refusal(401, "unauthenticated");
 }
 
 #[tokio::test]

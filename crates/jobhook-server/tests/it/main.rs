@@ -1,6 +1,11 @@
 //! The HTTP surface from outside: a real listener, bytes on a socket, an engine on a store in
 //! memory, jobs played by hand and a clock that the test moves.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
 mod access;
 mod api;
 mod bad_input;
