@@ -10,7 +10,7 @@ use crate::wire::PATIENCE;
 fn impatient() -> Setup {
     Setup {
         limits: HttpLimits {
-            head: Duration::from_millis(50),
+            head: Duration::from_millis(300),
             stall: Duration::from_millis(50),
             ..HttpLimits::default()
         },
