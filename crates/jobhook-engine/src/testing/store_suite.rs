@@ -247,6 +247,7 @@ macro_rules! store_suite {
             $crate::store_suite! { @reopen $open =>
                 everything_answered_survives_reopening
                 reports_are_still_applied_once_after_reopening
+                an_id_stays_taken_after_reopening
                 an_installation_keeps_its_id
             }
         }

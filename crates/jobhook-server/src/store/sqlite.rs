@@ -1,21 +1,22 @@
 //! The store of one machine: an SQLite database.
 //!
 //! ```text
-//! apply ──▶ writer (one connection) BEGIN IMMEDIATE · load · ledger · flush · COMMIT
+//! apply ──▶ writer (one connection): recent rows are enough? ──yes──▶ [foreseen], one trip
+//!                                                            ──no───▶ [transaction], a few
 //! reads ──▶ readers (a pool), each one statement: a snapshot of the last commit
 //! ```
 //!
 //! It decides how rows lie in tables, never what a write means: that is the ledger's. It runs
 //! in WAL mode with `synchronous=FULL`: what `apply` answered survives a power cut.
 //!
-//! What makes it fast, where every statement costs a trip to the connection's thread:
+//! What makes it fast, where every call of the database is a trip to another thread:
 //!
-//! - **A batch costs a handful of statements.** Each statement handles all rows of its kind
-//!   in the batch (see [`bulk`]), and only those that changed.
+//! - **A batch is a handful of statements** (see [`bulk`]): each handles all rows of its kind,
+//!   and only those that changed. They make few trips together (see [`script`]).
 //! - **Narrow rows change, wide ones stay.** Arguments, results, details and error texts lie
 //!   in `payloads`, so a heartbeat or a log line never rewrites them.
-//! - **What was written lately is not read again** (see [`recent`]): reading rows is what costs
-//!   most, and reports come from few jobs at a time.
+//! - **What was written lately is not read again** (see [`recent`]), so a batch of reports is
+//!   judged beforehand, and its whole transaction is one trip (see [`foreseen`]).
 //! - **Keys are the 16 bytes of the id, in tables without rowid.** Ids are UUIDv7, so new
 //!   actions and their attempts are appended at the right edge of one tree each; an integer
 //!   in place of the id would need a second tree to find it, on every report.
@@ -24,43 +25,41 @@ mod binds;
 mod bulk;
 mod columns;
 mod flush;
+mod foreseen;
 mod open;
 mod payload;
 #[cfg(test)]
 mod plans;
 mod read;
 mod recent;
+mod script;
 mod tokens;
 mod transaction;
 mod trim;
+mod writer;
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::Attempt;
 use jobhook_engine::clock::Timestamp;
-use jobhook_engine::ledger::{self, Answer};
+use jobhook_engine::ledger::Answer;
 use jobhook_engine::log::{LogLimits, LogLine};
 use jobhook_engine::store::{ActionQuery, Store, StoreError, Wake};
 use jobhook_engine::write::Write;
 use sqlx::SqlitePool;
 
 pub use open::OpenError;
-use recent::Recent;
-use transaction::SqliteTransaction;
+use writer::Writer;
 
 /// Keeps everything in one SQLite database.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// One connection: writers wait for each other here and not for the database's lock.
-    writer: SqlitePool,
+    writer: Writer,
     readers: SqlitePool,
     limits: LogLimits,
     installation: String,
-    /// What the last transaction left; nothing while one is open.
-    recent: Mutex<Option<Recent>>,
 }
 
 impl SqliteStore {
@@ -79,22 +78,19 @@ impl SqliteStore {
             installation,
         } = open::open(path).await?;
         Ok(SqliteStore {
-            writer,
+            writer: Writer::new(writer),
             readers,
             limits,
             installation,
-            recent: Mutex::default(),
         })
-    }
-
-    fn recent(&self) -> MutexGuard<'_, Option<Recent>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for what is under way and closes the database, which folds its log into it.
     pub async fn close(&self) {
         self.readers.close().await;
-        self.writer.close().await;
+        if let Err(error) = self.writer.close().await {
+            tracing::warn!(%error, "The database was not closed properly");
+        }
     }
 }
 
@@ -104,18 +100,8 @@ impl Store for SqliteStore {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut open = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failure)?;
-        let recent = self.recent().take().unwrap_or_default();
-        let mut transaction = SqliteTransaction::new(&mut open, self.limits, recent).await?;
-        let answers = ledger::run(&mut transaction, writes, now).await?;
-        let recent = transaction.into_recent();
-        open.commit().await.map_err(failure)?;
-        *self.recent() = Some(recent);
-        Ok(answers)
+        let mut session = self.writer.session().await?;
+        session.apply(self.limits, writes, now).await
     }
 
     async fn action(&self, id: ActionId) -> Result<Option<Action>, StoreError> {
@@ -166,18 +152,25 @@ fn code(error: &sqlx::Error) -> Option<i32> {
     Some(extended & 0xff)
 }
 
-/// What an error of the database means to who uses a store.
-fn failure(error: sqlx::Error) -> StoreError {
-    const CORRUPT: i32 = 11;
+/// Whether the database refused what was to be written, and not to write it.
+fn is_refused_data(error: &sqlx::Error) -> bool {
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
+
+    matches!(error, sqlx::Error::Encode(_))
+        || matches!(code(error), Some(TOO_BIG | CONSTRAINT | MISMATCH))
+}
+
+/// What an error of the database means to who uses a store.
+fn failure(error: sqlx::Error) -> StoreError {
+    const CORRUPT: i32 = 11;
     const NOT_A_DATABASE: i32 = 26;
 
+    if is_refused_data(&error) {
+        return StoreError::Data(error.into());
+    }
     match (code(&error), &error) {
-        (Some(TOO_BIG | CONSTRAINT | MISMATCH), _) | (_, sqlx::Error::Encode(_)) => {
-            StoreError::Data(error.into())
-        }
         (Some(CORRUPT | NOT_A_DATABASE), _)
         | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
             StoreError::Damaged(error.to_string())

@@ -5,6 +5,7 @@ use jobhook_protocol::{Report, Status};
 use super::Place;
 use crate::action::NewAction;
 use crate::testing::factory::*;
+use crate::write::{Refusal, Write};
 
 pub async fn everything_answered_survives_reopening(place: Place) {
     let clerk = place.open().await;
@@ -61,4 +62,24 @@ pub async fn an_installation_keeps_its_id(place: Place) {
     let id = place.open().await.store().installation().to_owned();
     assert!(!id.is_empty());
     assert_eq!(place.open().await.store().installation(), id);
+}
+
+pub async fn an_id_stays_taken_after_reopening(place: Place) {
+    let new = echo();
+    let first = place.open().await.launch(new.clone()).await;
+    let clerk = place.open().await;
+    let other = clerk.launch(echo()).await.id;
+    let writes = [
+        Write::Cancel {
+            action: other,
+            by: "ann".into(),
+            reason: None,
+        },
+        Write::Insert(Box::new(new)),
+    ];
+    let answers = clerk.batch(&writes).await;
+    assert!(answers[0].is_ok());
+    assert_eq!(answers[1], Err(Refusal::Exists));
+    assert_eq!(clerk.action(first.id).await, first);
+    assert_eq!(clerk.action(other).await.status, Status::Cancelled);
 }

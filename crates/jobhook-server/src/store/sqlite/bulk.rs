@@ -1,7 +1,7 @@
 //! One statement for many rows.
 //!
 //! A template with `{rows}` in a `VALUES` list becomes a statement for 1, 8, 32 or 128 rows;
-//! the sizes are few so that each is prepared once. Places that are left over stay NULL, and
+//! the sizes are few so that each is prepared once. Places that are left over are NULL, and
 //! every template is written so that a row whose first column is NULL does nothing.
 
 use std::sync::{Arc, OnceLock};
@@ -43,21 +43,6 @@ impl Bulk {
         }
     }
 
-    /// Runs it for its effect.
-    pub(super) async fn execute<T: Sync>(
-        &self,
-        connection: &mut SqliteConnection,
-        rows: &[T],
-        bind: impl Fn(&mut Binds<'_>, &T) -> Bound + Send,
-    ) -> Result<(), sqlx::Error> {
-        for (sql, arguments) in self.chunks(rows, bind) {
-            sqlx::query_with(AssertSqlSafe(sql), arguments?)
-                .execute(&mut *connection)
-                .await?;
-        }
-        Ok(())
-    }
-
     /// Runs it for what it finds.
     pub(super) async fn fetch<T: Sync>(
         &self,
@@ -66,8 +51,10 @@ impl Bulk {
         bind: impl Fn(&mut Binds<'_>, &T) -> Bound + Send,
     ) -> Result<Vec<SqliteRow>, sqlx::Error> {
         let mut found = Vec::new();
-        for (sql, arguments) in self.chunks(rows, bind) {
-            let some = sqlx::query_with(AssertSqlSafe(sql), arguments?)
+        for (chunk, sql, places) in self.chunks(rows) {
+            let mut arguments = SqliteArguments::default();
+            self.bind(&mut arguments, chunk, places, &bind)?;
+            let some = sqlx::query_with(AssertSqlSafe(sql), arguments)
                 .fetch_all(&mut *connection)
                 .await?;
             found.extend(some);
@@ -75,34 +62,49 @@ impl Bulk {
         Ok(found)
     }
 
-    fn chunks<T>(
+    /// Divides rows; each part comes with the statement that fits, and its places.
+    pub(super) fn chunks<'r, T>(
         &self,
-        rows: &[T],
-        bind: impl Fn(&mut Binds<'_>, &T) -> Bound,
-    ) -> impl Iterator<Item = (Arc<str>, Result<SqliteArguments, sqlx::Error>)> {
-        rows.chunks(SIZES[SIZES.len() - 1]).map(move |chunk| {
-            let mut arguments = SqliteArguments::default();
-            arguments.reserve(chunk.len() * self.columns, 0);
-            let bound = chunk
-                .iter()
-                .try_for_each(|row| bind(&mut Binds(&mut arguments), row))
-                .map_err(sqlx::Error::Encode);
-            (self.sql(chunk.len()), bound.map(|()| arguments))
-        })
-    }
-
-    /// The statement that fits so many rows.
-    pub(super) fn sql(&self, rows: usize) -> Arc<str> {
+        rows: &'r [T],
+    ) -> impl Iterator<Item = (&'r [T], Arc<str>, usize)> {
         let sized = self
             .sized
             .get_or_init(|| SIZES.map(|size| self.sized(size)));
-        let fits = SIZES.iter().position(|size| rows <= *size);
-        Arc::clone(&sized[fits.unwrap_or(SIZES.len() - 1)])
+        rows.chunks(SIZES[SIZES.len() - 1]).map(|chunk| {
+            let fits = SIZES.iter().position(|size| chunk.len() <= *size);
+            let fits = fits.unwrap_or(SIZES.len() - 1);
+            (chunk, Arc::clone(&sized[fits]), SIZES[fits])
+        })
+    }
+
+    /// Binds rows, and nothing to the places that are left over.
+    pub(super) fn bind<T>(
+        &self,
+        arguments: &mut SqliteArguments,
+        rows: &[T],
+        places: usize,
+        bind: impl Fn(&mut Binds<'_>, &T) -> Bound,
+    ) -> Result<(), sqlx::Error> {
+        let empty = (places - rows.len()) * self.columns;
+        arguments.reserve(places * self.columns, 0);
+        let mut binds = Binds(arguments);
+        rows.iter()
+            .try_for_each(|row| bind(&mut binds, row))
+            .and_then(|()| (0..empty).try_for_each(|_| binds.add(None::<i64>)))
+            .map_err(sqlx::Error::Encode)
     }
 
     fn sized(&self, rows: usize) -> Arc<str> {
         let row = format!("({})", vec!["?"; self.columns].join(","));
         let rows = vec![row; rows].join(",");
         self.template.replace("{rows}", &rows).into()
+    }
+}
+
+#[cfg(test)]
+impl Bulk {
+    /// The statement for 32 rows.
+    pub(super) fn example(&self) -> String {
+        self.sized(32).to_string()
     }
 }

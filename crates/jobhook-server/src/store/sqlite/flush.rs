@@ -1,4 +1,4 @@
-//! Writes back what a batch changed, one statement for each kind of change.
+//! What a batch changed, as one statement for each kind of change.
 //!
 //! Which columns a row's update names is decided by what differs from what is stored: a
 //! report with a line moves four columns of its action and three of its attempt, none of
@@ -7,15 +7,13 @@
 use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::Attempt;
 use jobhook_engine::ledger::{ReporterKey, Rows};
-use jobhook_engine::log::LogLimits;
-use jobhook_engine::store::StoreError;
 use jobhook_engine::window::Window;
-use sqlx::sqlite::SqliteConnection;
 
-use super::bulk::{Binds, Bound, Bulk};
+use super::binds;
+use super::bulk::Bulk;
 use super::payload::Payload;
 use super::recent::Recent;
-use super::{binds, failure, trim};
+use super::script::Script;
 
 static INSERT_ACTIONS: Bulk = Bulk::new(
     21,
@@ -99,51 +97,34 @@ struct Changes<'a> {
     reporters: Vec<(&'a ReporterKey, &'a Window)>,
 }
 
-/// Writes what changed in `rows` and marks it as stored.
-pub(super) async fn flush(
-    connection: &mut SqliteConnection,
-    rows: &mut Rows,
-    limits: LogLimits,
-    recent: &mut Recent,
-) -> Result<(), StoreError> {
+/// Adds the new lines.
+pub(super) fn lines(rows: &mut Rows, script: &mut Script) -> Result<(), sqlx::Error> {
     let lines = std::mem::take(&mut rows.lines);
-    let closed = std::mem::take(&mut rows.closed);
-    let mut run = Statements(connection);
-    run.bulk(&INSERT_LINES, &lines, binds::line).await?;
-    // What it drops is counted in the actions that are written next.
-    trim::trim(run.0, rows, limits).await?;
+    script.bulk(&INSERT_LINES, &lines, binds::line)
+}
 
+/// Adds all other changes; what a full log dropped is counted by then.
+pub(super) fn changes(rows: &mut Rows, script: &mut Script) -> Result<(), sqlx::Error> {
+    let closed = std::mem::take(&mut rows.closed);
     let now = Changes::of(rows);
-    run.bulk(&INSERT_ACTIONS, &now.new_actions, binds::new_action)
-        .await?;
-    run.bulk(&UPDATE_ACTIONS, &now.actions, binds::action)
-        .await?;
-    run.bulk(&UPDATE_ACTION_LOGS, &now.action_logs, binds::action_log)
-        .await?;
-    run.bulk(&PUT_PAYLOADS, &now.payloads, binds::payload)
-        .await?;
-    run.bulk(&DELETE_PAYLOADS, &now.payloads_gone, binds::payload_key)
-        .await?;
-    run.bulk(&INSERT_ATTEMPTS, &now.new_attempts, binds::new_attempt)
-        .await?;
-    run.bulk(&UPDATE_ATTEMPTS, &now.attempts, binds::attempt)
-        .await?;
-    run.bulk(
+    script.bulk(&INSERT_ACTIONS, &now.new_actions, binds::new_action)?;
+    script.bulk(&UPDATE_ACTIONS, &now.actions, binds::action)?;
+    script.bulk(&UPDATE_ACTION_LOGS, &now.action_logs, binds::action_log)?;
+    script.bulk(&PUT_PAYLOADS, &now.payloads, binds::payload)?;
+    script.bulk(&DELETE_PAYLOADS, &now.payloads_gone, binds::payload_key)?;
+    script.bulk(&INSERT_ATTEMPTS, &now.new_attempts, binds::new_attempt)?;
+    script.bulk(&UPDATE_ATTEMPTS, &now.attempts, binds::attempt)?;
+    script.bulk(
         &UPDATE_ATTEMPTS_HEARD,
         &now.attempts_heard,
         binds::attempt_heard,
-    )
-    .await?;
-    run.bulk(&PUT_REPORTERS, &now.reporters, binds::reporter)
-        .await?;
-    run.bulk(&DELETE_REPORTERS, &closed, binds::attempt_key)
-        .await?;
-    settle(rows, recent);
-    Ok(())
+    )?;
+    script.bulk(&PUT_REPORTERS, &now.reporters, binds::reporter)?;
+    script.bulk(&DELETE_REPORTERS, &closed, binds::attempt_key)
 }
 
 /// Marks what was written, and keeps it for the batches to come.
-fn settle(rows: &mut Rows, recent: &mut Recent) {
+pub(super) fn settle(rows: &mut Rows, recent: &mut Recent) {
     for row in rows.actions.values_mut() {
         if row.change().is_some() {
             row.mark_stored();
@@ -161,20 +142,6 @@ fn settle(rows: &mut Rows, recent: &mut Recent) {
             row.mark_stored();
             recent.keep_reporter(key, row.get());
         }
-    }
-}
-
-/// Runs statements one after the other.
-struct Statements<'a>(&'a mut SqliteConnection);
-
-impl Statements<'_> {
-    async fn bulk<T: Sync>(
-        &mut self,
-        bulk: &Bulk,
-        rows: &[T],
-        bind: impl Fn(&mut Binds<'_>, &T) -> Bound + Send,
-    ) -> Result<(), StoreError> {
-        bulk.execute(self.0, rows, bind).await.map_err(failure)
     }
 }
 
@@ -283,6 +250,6 @@ pub(super) fn statements() -> Vec<String> {
         &DELETE_REPORTERS,
         &INSERT_LINES,
     ]
-    .map(|bulk| bulk.sql(32).to_string())
+    .map(|bulk| bulk.example())
     .into()
 }

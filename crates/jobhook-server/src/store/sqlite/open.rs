@@ -77,7 +77,7 @@ pub enum OpenError {
 
 /// An open database.
 pub(super) struct Opened {
-    pub(super) writer: SqlitePool,
+    pub(super) writer: SqliteConnection,
     pub(super) readers: SqlitePool,
     pub(super) installation: String,
 }
@@ -108,13 +108,11 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "MEMORY")
-        .statement_cache_capacity(256);
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .connect_with(options.clone().pragma("cache_size", "-8192"))
+        .statement_cache_capacity(64);
+    let writer = options
+        .clone()
+        .pragma("cache_size", "-8192")
+        .connect()
         .await
         .map_err(meaning)?;
     let readers = SqlitePoolOptions::new()

@@ -42,7 +42,7 @@ async fn every_statement_goes_by_an_index() {
         read::statements(),
     ];
     for statement in statements.concat() {
-        for step in plan(&store.writer, &statement).await {
+        for step in plan(&store.readers, &statement).await {
             let scans = step.starts_with("SCAN") && !is_meant(&step);
             // Pages of several statuses are merged; nothing else is sorted.
             let sorts = step.contains("TEMP B-TREE") && !statement.contains("UNION ALL");

@@ -224,10 +224,5 @@ pub(super) fn statements() -> Vec<String> {
         }
     }
     let single = [ACTION, ATTEMPTS, OPEN, LINES, WAKE, EXPIRING].map(str::to_owned);
-    [
-        lists.as_slice(),
-        &single,
-        &[LAST_ATTEMPTS.sql(32).to_string()],
-    ]
-    .concat()
+    [lists.as_slice(), &single, &[LAST_ATTEMPTS.example()]].concat()
 }

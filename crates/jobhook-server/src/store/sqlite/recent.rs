@@ -1,9 +1,8 @@
 //! Rows that were read or written lately, so that a batch of reports rarely has to read.
 //!
 //! The writer is the only connection that changes rows. Should there be another after all
-//! (a second process), `PRAGMA data_version` tells, and everything here is forgotten. A
-//! transaction takes the lot out of the store and puts it back once it has committed, so
-//! what was rolled back, or what became of it is not known, is forgotten too.
+//! (a second process), `PRAGMA data_version` tells, and everything here is forgotten; so it
+//! is when a transaction was rolled back, or what became of it is not known.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -27,26 +26,29 @@ const GENERATION: usize = 512;
 /// Recent rows of one version of the database.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    version: i64,
+    /// What `PRAGMA data_version` said; nothing is known yet if nothing.
+    version: Option<i64>,
     actions: Generations<ActionId, Action>,
     attempts: Generations<AttemptRef, Attempt>,
     reporters: Generations<ReporterKey, Window>,
 }
 
 impl Recent {
-    /// What of it is good for the database at `version`.
-    pub(super) fn of_version(self, version: i64) -> Recent {
-        if self.version == version {
-            self
-        } else {
-            Recent {
-                version,
+    pub(super) fn version(&self) -> Option<i64> {
+        self.version
+    }
+
+    /// Forgets what is not of the database at `version`.
+    pub(super) fn be_of_version(&mut self, version: i64) {
+        if self.version != Some(version) {
+            *self = Recent {
+                version: Some(version),
                 ..Recent::default()
-            }
+            };
         }
     }
 
-    /// Moves what is wanted and known into `rows`; returns what is left to be read.
+    /// Copies what is wanted and known into `rows`; returns what is left to be read.
     pub(super) fn load(&mut self, wanted: &Wanted, rows: &mut Rows) -> Wanted {
         let mut left = Wanted::default();
         for id in &wanted.actions {

@@ -47,7 +47,7 @@ impl Tokens for SqliteStore {
         )
         .bind(scope.as_str())
         .bind(now.0)
-        .execute(&self.writer)
+        .execute(self.writer.session().await?.connection())
         .await
         .map_err(failure)?;
         if done.rows_affected() == 0 {
@@ -70,7 +70,7 @@ impl Tokens for SqliteStore {
     async fn revoke(&self, name: &str) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM tokens WHERE name = ?")
             .bind(name)
-            .execute(&self.writer)
+            .execute(self.writer.session().await?.connection())
             .await
             .map_err(failure)?;
         Ok(done.rows_affected() > 0)
@@ -90,7 +90,7 @@ impl Tokens for SqliteStore {
             let done = sqlx::query("UPDATE tokens SET last_used_at = ? WHERE hash = ?")
                 .bind(now.0)
                 .bind(hash.as_bytes().as_slice())
-                .execute(&self.writer)
+                .execute(self.writer.session().await?.connection())
                 .await;
             // A request is not refused because its use could not be noted.
             if let Err(error) = done {

@@ -1,5 +1,5 @@
-//! The writer's open transaction, as the ledger needs it: loads rows and finds what waits.
-//! Writing them back is [`super::flush`]'s.
+//! A transaction that reads as it goes: loads rows and finds what waits. What is written is
+//! gathered, and sent before something is looked for that depends on it, or with the end.
 
 use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
@@ -16,7 +16,8 @@ use super::bulk::Bulk;
 use super::columns::{self, Reader, action_columns, attempt_columns, id_bytes};
 use super::payload::Payload;
 use super::recent::Recent;
-use super::{binds, failure, flush};
+use super::script::Script;
+use super::{binds, failure, flush, trim};
 
 // CROSS JOIN keeps the wanted keys as the outer loop.
 static ACTIONS: Bulk = Bulk::new(
@@ -58,30 +59,39 @@ const WAITING_BUT: &str = "SELECT due_at, id FROM actions INDEXED BY actions_due
 pub(super) struct SqliteTransaction<'a> {
     connection: &'a mut SqliteConnection,
     limits: LogLimits,
-    recent: Recent,
+    recent: &'a mut Recent,
+    /// What is not sent yet.
+    pending: Script,
 }
 
 impl<'a> SqliteTransaction<'a> {
     /// - `recent`: what is kept of transactions before this one.
-    pub(super) async fn new(
+    pub(super) async fn begin(
         connection: &'a mut SqliteConnection,
         limits: LogLimits,
-        recent: Recent,
+        recent: &'a mut Recent,
     ) -> Result<SqliteTransaction<'a>, StoreError> {
-        let version = sqlx::query_scalar("PRAGMA data_version")
+        let version = sqlx::query_scalar("BEGIN IMMEDIATE; PRAGMA data_version")
             .fetch_one(&mut *connection)
             .await
             .map_err(failure)?;
+        recent.be_of_version(version);
         Ok(SqliteTransaction {
             connection,
             limits,
-            recent: recent.of_version(version),
+            recent,
+            pending: Script::default(),
         })
     }
 
-    /// What is to be kept if this transaction commits.
-    pub(super) fn into_recent(self) -> Recent {
-        self.recent
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        self.pending.statement("COMMIT");
+        self.send().await
+    }
+
+    async fn send(&mut self) -> Result<(), StoreError> {
+        let script = std::mem::take(&mut self.pending);
+        script.run(self.connection).await.map_err(failure)
     }
 
     async fn load_actions(&mut self, ids: &[ActionId], rows: &mut Rows) -> Result<(), StoreError> {
@@ -239,6 +249,7 @@ impl Transaction for SqliteTransaction<'_> {
         if limit == 0 {
             return Ok(Vec::new());
         }
+        self.send().await?;
         let Some(only) = &types.only else {
             return self.waiting_but(&types.except, now, limit).await;
         };
@@ -257,13 +268,20 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn flush(&mut self, rows: &mut Rows) -> Result<(), StoreError> {
-        flush::flush(self.connection, rows, self.limits, &mut self.recent).await
+        flush::lines(rows, &mut self.pending).map_err(failure)?;
+        if trim::exceeding(rows, self.limits) {
+            self.send().await?;
+            trim::trim(self.connection, rows, self.limits).await?;
+        }
+        flush::changes(rows, &mut self.pending).map_err(failure)?;
+        flush::settle(rows, self.recent);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 pub(super) fn statements() -> Vec<String> {
-    let bulk = [&ACTIONS, &PAYLOADS, &ATTEMPTS, &REPORTERS].map(|bulk| bulk.sql(32).to_string());
+    let bulk = [&ACTIONS, &PAYLOADS, &ATTEMPTS, &REPORTERS].map(|bulk| bulk.example());
     let single = [WAITING_OF_TYPE, WAITING_BUT].map(str::to_owned);
     [bulk.as_slice(), &single].concat()
 }

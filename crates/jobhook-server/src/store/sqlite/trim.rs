@@ -15,6 +15,13 @@ const OLDEST: &str =
     "SELECT number, octet_length(text) FROM lines WHERE action = ? ORDER BY number";
 const DROP: &str = "DELETE FROM lines WHERE action = ? AND number <= ?";
 
+/// Whether a log that changed has to be trimmed.
+pub(super) fn exceeding(rows: &Rows, limits: LogLimits) -> bool {
+    rows.actions
+        .values()
+        .any(|row| row.change().is_some() && exceeds(row.get().log, limits))
+}
+
 /// Drops what is beyond `limits` of the logs that changed, and counts it.
 pub(super) async fn trim(
     connection: &mut SqliteConnection,

@@ -25,8 +25,8 @@ async fn run(path: &Path, sql: &'static str) {
     connection.close().await.unwrap();
 }
 
-async fn ask(pool: &SqlitePool, sql: &'static str) -> String {
-    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+async fn ask(database: impl sqlx::SqliteExecutor<'_>, sql: &'static str) -> String {
+    sqlx::query_scalar(sql).fetch_one(database).await.unwrap()
 }
 
 #[tokio::test]
@@ -106,12 +106,12 @@ async fn an_empty_file_becomes_a_database_with_the_newest_schema() {
 #[tokio::test]
 async fn commits_are_durable_and_readers_do_not_write() {
     let (_directory, path) = place();
-    let opened = open(&path).await.unwrap();
+    let mut opened = open(&path).await.unwrap();
     let pragma = "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous";
-    assert_eq!(ask(&opened.writer, pragma).await, "2");
-    assert_eq!(ask(&opened.writer, "PRAGMA journal_mode").await, "wal");
+    assert_eq!(ask(&mut opened.writer, pragma).await, "2");
+    assert_eq!(ask(&mut opened.writer, "PRAGMA journal_mode").await, "wal");
     let pragma = "SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys";
-    assert_eq!(ask(&opened.writer, pragma).await, "1");
+    assert_eq!(ask(&mut opened.writer, pragma).await, "1");
     let write = sqlx::query("DELETE FROM meta")
         .execute(&opened.readers)
         .await;
