@@ -20,6 +20,7 @@ mod build;
 mod children;
 mod clock;
 mod connection;
+mod error;
 mod journal;
 mod lines;
 mod link;
@@ -40,6 +41,7 @@ mod supervisors;
 
 pub use birth::enter;
 pub use build::Build;
+pub use error::SupervisorError;
 pub use message::{End, Exit, Hello, Limits, Run, RunKey, Spec, State, Usage};
 pub use output::{Chunk, Line, OutputReader, Stream};
-pub use supervisors::{SupervisorError, SupervisorOptions, Supervisors, Told};
+pub use supervisors::{SupervisorOptions, Supervisors, Told};

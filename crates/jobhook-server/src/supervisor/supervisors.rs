@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::birth::{self, Cry, Maternity, OWN_PROGRAM};
 use super::boot_mark;
 use super::build::Build;
+use super::error::SupervisorError;
 use super::link::{Arrival, Link, Lost, NoLink};
 use super::message::{Answer, Exit, Notice, Request, Run, RunKey, Spec, State};
 use super::output::OutputReader;
@@ -26,40 +27,6 @@ use super::output::OutputReader;
 /// How long to try for a living supervisor before giving up.
 const PATIENCE: Duration = Duration::from_secs(30);
 const TRY_AGAIN: Duration = Duration::from_millis(10);
-
-/// Why the supervisors could not do what they were asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SupervisorError {
-    /// The program does not call [`enter`](super::enter), so it cannot be started as a supervisor.
-    #[error(
-        "this program cannot run local jobs: its `main` must begin with `jobhook_server::supervisor::enter()`"
-    )]
-    NotEntered,
-    /// The data directory cannot be used.
-    #[error("the data directory `{}` cannot be used", .path.display())]
-    DataDir {
-        /// Which one.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// No supervisor could be started.
-    #[error("no supervisor could be started: {0}")]
-    NotStarted(String),
-    /// A supervisor is there, but cannot be talked to.
-    #[error("the supervisor of build {build} cannot be reached: {reason}")]
-    Unreachable {
-        /// Which one.
-        build: Build,
-        /// Why, for people.
-        reason: String,
-    },
-    /// The supervisor says that it cannot do this; the sentence says why. Nothing was started.
-    #[error("{0}")]
-    Failed(String),
-}
 
 /// How supervisors are started.
 #[derive(Clone, Debug)]
