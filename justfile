@@ -21,9 +21,9 @@ demo: build
 # Everything that CI runs; run it before you push.
 test: lint test-rust doctest vectors examples
 
-# Unit and integration tests. Arguments go to nextest: `./just test-rust -p jobhook-engine`.
+# Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -p jobhook-engine`.
 test-rust *args="--workspace": tools
-    cargo nextest run {{ args }}
+    cargo nextest run --features jobhook-server/crash-points {{ args }}
 
 # The examples in the documentation comments (nextest cannot run them).
 doctest:
@@ -37,6 +37,7 @@ vectors:
 lint: tools
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --package jobhook-server --all-targets --features crash-points -- -D warnings
     cargo fetch --locked
     cargo deny --offline check bans licenses sources
 
