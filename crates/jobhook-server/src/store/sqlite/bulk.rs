@@ -10,7 +10,10 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, Type};
 
-const SIZES: [usize; 4] = [1, 8, 32, 128];
+/// How many rows one statement handles at most.
+pub(super) const FULL: usize = 128;
+
+const SIZES: [usize; 4] = [1, 8, 32, FULL];
 
 /// A statement over rows that are bound to it.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Bulk {
         let sized = self
             .sized
             .get_or_init(|| SIZES.map(|size| self.sized(size)));
-        rows.chunks(SIZES[SIZES.len() - 1]).map(|chunk| {
+        rows.chunks(FULL).map(|chunk| {
             let fits = SIZES.iter().position(|size| chunk.len() <= *size);
             let fits = fits.unwrap_or(SIZES.len() - 1);
             (chunk, Arc::clone(&sized[fits]), SIZES[fits])

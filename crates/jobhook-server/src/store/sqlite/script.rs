@@ -1,16 +1,19 @@
 //! Several statements that make one trip to the connection's thread.
 //!
 //! A trip costs as much as a dozen rows: two threads wake each other. So a transaction
-//! gathers what it writes and sends it together, with its end.
+//! gathers what it writes and sends it together, with its end. Only a full bulk travels
+//! alone: it is prepared once, where a long script would be prepared and kept whole.
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, Encode, SqlSafeStr, SqlStr, Sqlite, Type};
 
-use super::bulk::{Binds, Bound, Bulk};
+use super::bulk::{Binds, Bound, Bulk, FULL};
 
 /// Statements and their values, in order.
 #[derive(Debug, Default)]
 pub(super) struct Script {
+    /// Trips that are complete.
+    trips: Vec<(SqlStr, SqliteArguments)>,
     sql: String,
     arguments: SqliteArguments,
 }
@@ -40,21 +43,39 @@ impl Script {
         bind: impl Fn(&mut Binds<'_>, &T) -> Bound,
     ) -> Result<(), sqlx::Error> {
         for (chunk, sql, places) in bulk.chunks(rows) {
-            self.sql.push_str(&sql);
-            self.sql.push(';');
-            bulk.bind(&mut self.arguments, chunk, places, &bind)?;
+            if chunk.len() == FULL {
+                let mut arguments = SqliteArguments::default();
+                bulk.bind(&mut arguments, chunk, places, &bind)?;
+                self.end_trip();
+                self.trips
+                    .push((AssertSqlSafe(sql).into_sql_str(), arguments));
+            } else {
+                self.sql.push_str(&sql);
+                self.sql.push(';');
+                bulk.bind(&mut self.arguments, chunk, places, &bind)?;
+            }
         }
         Ok(())
     }
 
-    /// Runs it.
-    pub(super) async fn run(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        if self.sql.is_empty() {
-            return Ok(());
+    fn end_trip(&mut self) {
+        if !self.sql.is_empty() {
+            let sql = AssertSqlSafe(std::mem::take(&mut self.sql)).into_sql_str();
+            self.trips.push((sql, std::mem::take(&mut self.arguments)));
         }
-        sqlx::query_with(AssertSqlSafe(self.sql), self.arguments)
-            .execute(connection)
-            .await
-            .map(drop)
+    }
+
+    /// Runs it.
+    pub(super) async fn run(
+        mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), sqlx::Error> {
+        self.end_trip();
+        for (sql, arguments) in self.trips {
+            sqlx::query_with(sql, arguments)
+                .execute(&mut *connection)
+                .await?;
+        }
+        Ok(())
     }
 }
