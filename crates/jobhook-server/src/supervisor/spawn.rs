@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use nix::unistd::{self, Gid, Pid, Uid, User};
 
@@ -121,7 +121,9 @@ fn become_job(
     }
     #[cfg(feature = "crash-points")]
     crash_the_supervisor(b"supervisor.led", inherited.supervisor);
-    Ok(())
+    // A mask is inherited, also over exec, and the supervisor waits for its signals blocked: a
+    // job that kept it would never hear that it is asked to stop.
+    step(b"!d", SigSet::empty().thread_set_mask())
 }
 
 /// Copies `/proc/self/stat` to `leader`: pid, group, session and start time, from the kernel.

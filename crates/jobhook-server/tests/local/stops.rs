@@ -41,6 +41,28 @@ async fn a_job_that_is_asked_to_stop_may_say_farewell() {
     assert!(fixture.texts(&key).contains(&"bye".to_owned()));
 }
 
+/// The supervisor waits for its own signals blocked, and a mask is inherited over exec. A shell
+/// clears it by itself sooner or later; most programs do not.
+#[tokio::test]
+async fn a_job_begins_with_no_signal_blocked_and_ends_when_it_is_asked() {
+    let fixture = Fixture::open().await;
+    let (key, _) = start(
+        &fixture,
+        "grep ^SigBlk /proc/self/status; echo ready; exec sleep 1000",
+    )
+    .await;
+    let (exit, _) = stop(&fixture, &key, Duration::from_secs(30)).await;
+    assert!(
+        matches!(exit.end, End::Signal { number: 15, .. }),
+        "{exit:?}"
+    );
+    let texts = fixture.texts(&key);
+    assert!(
+        texts.contains(&"SigBlk:\t0000000000000000".to_owned()),
+        "{texts:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_job_that_ignores_it_is_killed_with_all_it_started() {
     let fixture = Fixture::open().await;
