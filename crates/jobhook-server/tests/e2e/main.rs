@@ -1,0 +1,10 @@
+//! The real `jobhook` binary, its supervisors and real programs: one binary for all of it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+mod cancel;
+mod server;
+mod survival;
