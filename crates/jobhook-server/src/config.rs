@@ -151,6 +151,33 @@ impl Config {
         }
     }
 
+    /// Judges whether a server may start like this (clause `API-3`).
+    ///
+    /// - `has_tokens`: whether any token is known, from the configuration or the store.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`]: without tokens whoever reaches the server may do everything, so only
+    /// this machine may reach it, and no runner may keep users apart.
+    pub fn may_serve(&self, has_tokens: bool) -> Result<(), ListenError> {
+        may_listen(self.server.listen, has_tokens)?;
+        if has_tokens {
+            return Ok(());
+        }
+        if let Some(url) = &self.server.public_url
+            && !listen::is_of_this_machine(url)
+        {
+            return Err(ListenError::Public(url.clone()));
+        }
+        for Runner { name, kind } in &self.runners {
+            let RunnerKind::Local(local) = kind;
+            if local.run_as.is_some() {
+                return Err(ListenError::RunAs(name.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// The address that jobs report to: the public one, or the one listened on, with the
     /// hook's path.
     ///

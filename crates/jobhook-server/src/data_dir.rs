@@ -9,7 +9,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jobhook_engine::keyring::{MasterKey, WeakKey};
@@ -41,6 +41,12 @@ pub enum DataDirError {
         path: PathBuf,
         /// The other's process id, if it left one.
         pid: Option<u32>,
+    },
+    /// Others can write to it.
+    #[error("the data directory {} belongs to another user or can be written by others; use one of your own, with `chmod go-w`", path.display())]
+    NotPrivate {
+        /// Which.
+        path: PathBuf,
     },
     /// Others can read the master key.
     #[error("the master key {} can be read by others (mode {mode:o}); make it private with `chmod 600`", path.display())]
@@ -81,7 +87,14 @@ pub fn make(path: &Path) -> Result<PathBuf, DataDirError> {
         .mode(0o700)
         .create(path)
         .map_err(unusable)?;
-    path.canonicalize().map_err(unusable)
+    let path = path.canonicalize().map_err(unusable)?;
+    let found = fs::metadata(&path).map_err(unusable)?;
+    // Who can write here can put their own master key here.
+    let foreign = found.uid() != nix::unistd::geteuid().as_raw();
+    if foreign || found.permissions().mode() & 0o022 != 0 {
+        return Err(DataDirError::NotPrivate { path });
+    }
+    Ok(path)
 }
 
 /// Where the store lies in a data directory.
@@ -170,10 +183,14 @@ impl DataDir {
         let mut bytes = vec![0; MasterKey::MIN_LEN];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         let beside = self.path.join("master.key.new");
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Never through a link that somebody left.
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&beside)?;
         file.write_all(&bytes)?;
@@ -218,6 +235,14 @@ mod tests {
             data_dir.master_key(),
             Err(DataDirError::KeyNotPrivate { mode: 0o644, .. })
         ));
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = DataDir::open(folder.path()).unwrap_err();
+        assert!(matches!(error, DataDirError::NotPrivate { .. }), "{error}");
     }
 
     #[test]

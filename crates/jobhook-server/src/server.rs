@@ -23,7 +23,7 @@ use jobhook_engine::{Engine, Settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, ListenError, RunnerKind, may_listen};
+use crate::config::{self, Config, ListenError, RunnerKind};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
 use crate::runner::{LocalCommandError, LocalJobs, LocalRunner};
@@ -108,7 +108,7 @@ impl Server {
         let key = data_dir.master_key()?;
         let store = Arc::new(SqliteStore::open(&data_dir.database(), log_limits(config)).await?);
         let access = Access::new(static_tokens(config), Some(store.clone()));
-        may_listen(config.server.listen, access.has_tokens().await?)?;
+        config.may_serve(access.has_tokens().await?)?;
         let wanted = config.server.listen;
         let bind = |source| StartError::Bind {
             address: wanted,

@@ -178,7 +178,7 @@ impl Api {
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or_else(|| {
                 Failure::usage(format_args!(
-                    "{source}: `{text}` is not an http or https address, such as {DEFAULT_URL}"
+                    "{source}: this is not an http or https address, such as {DEFAULT_URL}"
                 ))
             })?;
         let token = surroundings.get("JOBHOOK_TOKEN").map(|token| {

@@ -8,7 +8,7 @@ use jobhook_engine::log::LogLimits;
 use super::exit::{Exit, Failure, Outcome};
 use super::output::Output;
 use super::serve::{Local, LocalOptions};
-use crate::config::{Config, Runner, RunnerKind, Surroundings, may_listen};
+use crate::config::{Config, Runner, RunnerKind, Surroundings};
 use crate::data_dir;
 use crate::runner::LocalCommand;
 use crate::store::sqlite::SqliteStore;
@@ -80,7 +80,7 @@ async fn store(local: &Local, output: &mut Output) -> Result<(), Failure> {
         false
     };
     let has_tokens = has_tokens || !local.config.auth.tokens.is_empty();
-    may_listen(local.config.server.listen, has_tokens).map_err(failed)?;
+    local.config.may_serve(has_tokens).map_err(failed)?;
     let who = if has_tokens {
         "with a token"
     } else {

@@ -18,13 +18,46 @@ pub const DEFAULT_LISTEN: SocketAddr =
 #[error("`{0}` is not {EXPECTED}")]
 pub struct AddressError(String);
 
-/// Why a server may not listen on an address.
+/// Why a server may not start without tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0} can be reached from other machines, and without tokens anybody there could run commands: \
-     create one with `jobhook token create NAME --scope admin`, or listen on 127.0.0.1"
-)]
-pub struct ListenError(SocketAddr);
+#[non_exhaustive]
+pub enum ListenError {
+    /// It listens beyond loopback.
+    #[error(
+        "{0} can be reached from other machines, and without tokens anybody there could run commands: \
+         create one with `jobhook token create NAME --scope admin`, or listen on 127.0.0.1"
+    )]
+    Open(SocketAddr),
+    /// It is made known under a public address, so a proxy is in front of it.
+    #[error(
+        "server.public_url is `{0}`, so others reach this server through a proxy, and without tokens anybody \
+         there could run commands: create one with `jobhook token create NAME --scope admin`"
+    )]
+    Public(String),
+    /// Its jobs run as other users, who could launch what runs as the server.
+    #[error(
+        "runners.{0} has `run_as`, and without tokens that user's jobs could launch any action: \
+         create one with `jobhook token create NAME --scope admin`"
+    )]
+    RunAs(String),
+}
+
+/// Whether an http or https address names this machine.
+pub(super) fn is_of_this_machine(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
 
 /// Reads an address; `localhost` is 127.0.0.1, other names are not looked up.
 ///
@@ -52,7 +85,7 @@ pub fn may_listen(address: SocketAddr, has_tokens: bool) -> Result<(), ListenErr
     if has_tokens || address.ip().to_canonical().is_loopback() {
         Ok(())
     } else {
-        Err(ListenError(address))
+        Err(ListenError::Open(address))
     }
 }
 
@@ -108,6 +141,20 @@ mod tests {
              could run commands: create one with `jobhook token create NAME --scope admin`, \
              or listen on 127.0.0.1"
         );
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_known() {
+        for (url, own) in [
+            ("http://127.0.0.1:8088", true),
+            ("http://localhost", true),
+            ("http://[::1]:80/x", true),
+            ("https://jobs.example.org", false),
+            ("http://localhost.example.org", false),
+            ("http://10.0.0.1:8088", false),
+        ] {
+            assert_eq!(is_of_this_machine(url), own, "{url}");
+        }
     }
 
     #[test]

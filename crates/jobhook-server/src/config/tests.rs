@@ -449,3 +449,24 @@ fn a_file_that_is_named_must_exist() {
     assert_eq!(config.limits.log_lines, 8);
     assert_eq!(config.file, Some(directory.path().join("here.toml")));
 }
+
+#[test]
+fn without_tokens_nobody_else_may_reach_the_server_and_no_runner_has_another_user() {
+    let run_as = "[runners.a]\ntype = \"LocalRunner\"\ncommand = \"true\"\nrun_as = \"nobody\"\n";
+    for (text, why) in [
+        ("[server]\nlisten = \"0.0.0.0:80\"\n", "0.0.0.0:80 can be"),
+        (
+            "[server]\npublic_url = \"https://jobs.example.org\"\n",
+            "server.public_url is `https://jobs.example.org`",
+        ),
+        (run_as, "runners.a has `run_as`"),
+    ] {
+        let config = load(text, &[]).unwrap();
+        let error = config.may_serve(false).unwrap_err().to_string();
+        assert!(error.starts_with(why), "{error}");
+        assert!(error.contains("jobhook token create NAME --scope admin"));
+        assert_eq!(config.may_serve(true), Ok(()));
+    }
+    let own = load("[server]\npublic_url = \"http://localhost:8088\"\n", &[]).unwrap();
+    assert_eq!(own.may_serve(false), Ok(()));
+}

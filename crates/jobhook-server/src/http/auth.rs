@@ -9,6 +9,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -52,15 +53,23 @@ pub struct StaticToken {
 pub struct Access {
     configured: Vec<StaticToken>,
     kept: Option<Arc<dyn Tokens>>,
+    /// Whether there ever were tokens since the server started: revoking the last one, because
+    /// it leaked maybe, must not let everybody in.
+    seen: Arc<AtomicBool>,
 }
 
 impl Access {
     /// Tokens from the configuration, and those that are kept.
     pub fn new(configured: Vec<StaticToken>, kept: Option<Arc<dyn Tokens>>) -> Access {
-        Access { configured, kept }
+        Access {
+            configured,
+            kept,
+            seen: Arc::default(),
+        }
     }
 
-    /// Whether there are tokens; if not, only this machine may be served.
+    /// Whether there are tokens, or were since the server started; if not, only this machine
+    /// may be served.
     ///
     /// # Errors
     ///
@@ -69,10 +78,17 @@ impl Access {
         if !self.configured.is_empty() {
             return Ok(true);
         }
-        match &self.kept {
-            Some(kept) => kept.any().await,
-            None => Ok(false),
+        if self.seen.load(Ordering::Relaxed) {
+            return Ok(true);
         }
+        let any = match &self.kept {
+            Some(kept) => kept.any().await?,
+            None => false,
+        };
+        if any {
+            self.seen.store(true, Ordering::Relaxed);
+        }
+        Ok(any)
     }
 
     async fn judge(&self, head: &Parts, now: Timestamp) -> Answered<Grant> {

@@ -99,10 +99,13 @@ impl Drop for Inbox {
         };
         // Without a runtime nobody waits for an answer any more.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(drain(body));
+            runtime.spawn(timeout(DRAIN_TIME, drain(body)));
         }
     }
 }
+
+/// How long a body that nobody reads is taken in all.
+const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 async fn drain(mut body: BodyDataStream) {
     let mut taken = 0;

@@ -17,6 +17,10 @@ const FIELDS: [&str; 4] = ["type", "arguments", "attempts", "timeout"];
 const MAX_TIMEOUT_S: f64 = 1e10;
 
 /// One launch, or several that are stored together.
+/// How many launches one request may hold: they share a transaction, and everybody waits for it
+/// (clause `LIM-6`).
+const MOST_LAUNCHES: usize = 1000;
+
 #[derive(Debug)]
 pub(super) enum Launches {
     /// An object.
@@ -43,6 +47,13 @@ pub(super) fn read(body: Vec<u8>, most: usize, traceparent: Option<&str>) -> Ans
     }
     let items: Vec<&RawValue> =
         serde_json::from_str(&text).map_err(|error| JsonError::Malformed(error.to_string()))?;
+    if items.len() > MOST_LAUNCHES {
+        let detail = format!(
+            "the array has {} launches; at most {MOST_LAUNCHES} are taken at once",
+            items.len()
+        );
+        return Err(Refused::new(Code::BodyTooLarge, detail));
+    }
     let launches = items
         .into_iter()
         .enumerate()

@@ -12,6 +12,16 @@ use jobhook_protocol::Code;
 
 use super::refusal::{Answered, Refused};
 
+/// What a proxy adds: behind one everybody comes from this machine.
+const FORWARDED: [&str; 6] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
 /// Refuses what does not come from a program on this machine.
 ///
 /// - `peer`: the other end of the connection, if it is known.
@@ -21,6 +31,14 @@ pub(super) fn judge(head: &Parts, peer: Option<IpAddr>) -> Answered<()> {
             Code::OriginRefused,
             "a server without tokens takes no requests from web pages; configure tokens",
         ));
+    }
+    if let Some(name) = FORWARDED
+        .iter()
+        .find(|name| head.headers.contains_key(**name))
+    {
+        return Err(foreign(&format!(
+            "no requests that came through a proxy (the header {name})"
+        )));
     }
     if !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
         return Err(foreign("only connections from its own machine"));

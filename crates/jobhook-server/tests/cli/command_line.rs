@@ -30,7 +30,7 @@ fn wrong_usage_is_64() {
     );
     misused(
         &["launch", "T", "--url", "ftp://x"],
-        "--url: `ftp://x` is not an http or https address",
+        "--url: this is not an http or https address",
     );
     misused(
         &["serve", "--listen", "8088"],

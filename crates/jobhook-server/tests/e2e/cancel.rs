@@ -100,7 +100,7 @@ fn actions_that_are_cancelled_while_they_start_end_cancelled_and_are_not_tried_a
     let server = Server::start(RUNNERS);
     let pair = |number: usize| {
         let id = server.launch(&json!({"type": "Sleep", "attempts": 5}));
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             // Between the claim and the start, or thereabouts.
             let taken = |event: &crate::server::Event| event.data["status"] != "QUEUED";
             server.events(&id, 0).find(taken).unwrap();

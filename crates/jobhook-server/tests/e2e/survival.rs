@@ -129,14 +129,14 @@ fn ten_children_outlive_a_server_whose_program_is_replaced_between_starts() {
         writers.wait_for_more(&server, index);
     }
     let mut latest = first;
-    for round in 0..8 {
+    for round in 0..8_usize {
         server.kill();
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             server.replace_program();
         }
         server.start_again();
         let parent = parent(&server);
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             assert_ne!(parent, latest, "a new build has a supervisor of its own");
         } else {
             assert_eq!(parent, latest, "the same build has the same supervisor");

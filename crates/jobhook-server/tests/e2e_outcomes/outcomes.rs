@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, memory, shell, text};
+use crate::server::{Server, TOKEN_SHA256, memory, shell, text};
 
 /// Status, name and sentence of the error, and what the runner saw.
 fn judgement(action: &Value) -> [&str; 4] {
@@ -109,7 +109,15 @@ fn an_argument_that_the_command_needs_and_the_action_lacks_is_named() {
 
 #[test]
 fn a_user_that_is_not_there_is_named() {
-    let server = Server::start(&shell("T", "true", "run_as = \"nobody-of-this-name\""));
+    // Without tokens the jobs of other users would be let in, so none may be configured.
+    let token = format!(
+        "[[auth.tokens]]\nname = \"test\"\nscope = \"admin\"\nsha256 = \"{TOKEN_SHA256}\"\n"
+    );
+    let server = Server::start(&shell(
+        "T",
+        "true",
+        &format!("run_as = \"nobody-of-this-name\"\n{token}"),
+    ));
     let action = server.outcome("T", &[]);
     assert_eq!(action["errorName"], "not_started");
     let said = text(&action, "errorMessage");

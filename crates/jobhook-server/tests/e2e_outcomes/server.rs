@@ -18,6 +18,12 @@ use tempfile::TempDir;
 /// Longer than anything here takes; only a hang gets there.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The token that every client here sends; a server that has none does not look at it.
+const TOKEN: &str = "jh_test";
+/// Its SHA-256, for a configuration.
+pub(crate) const TOKEN_SHA256: &str =
+    "443084cfeb94e6b9165d7f552ff6918683bf64b914ea1e8254ecc6b6429d5acc";
+
 /// The program under test.
 pub(crate) const JOBHOOK: &str = env!("CARGO_BIN_EXE_jobhook");
 
@@ -159,7 +165,9 @@ impl Server {
     /// `jobhook ARGS` as a client of this server.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.folder.command(args);
-        command.env("JOBHOOK_URL", &self.url);
+        command
+            .env("JOBHOOK_TOKEN", TOKEN)
+            .env("JOBHOOK_URL", &self.url);
         command
     }
 

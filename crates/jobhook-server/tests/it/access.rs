@@ -156,6 +156,52 @@ async fn a_token_counts_from_its_making_to_its_end() {
 }
 
 #[tokio::test]
+async fn revoking_the_last_token_lets_nobody_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("tokens.db");
+    let kept = SqliteStore::open(&database, LogLimits::default()).await;
+    let kept = Arc::new(kept.unwrap());
+    let token = kept.create("own", Scope::Admin, Timestamp(NOW)).await;
+    let token = token.unwrap();
+    let server = Server::with(Setup {
+        access: Access::new(Vec::new(), Some(kept.clone())),
+        ..Setup::default()
+    })
+    .await;
+    let list = async || with_token(&server, token.reveal(), "GET", "/api/v1/actions", "").await;
+    list().await.expect(200);
+    assert!(kept.revoke("own").await.unwrap());
+    let refused = server.get("/api/v1/actions").await;
+    refused.refusal(401, "unauthenticated");
+    list().await.refusal(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn without_tokens_what_came_through_a_proxy_is_refused() {
+    let server = Server::start().await;
+    for header in ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"] {
+        let refused = server
+            .request("GET", "/api/v1/actions", &[(header, "1.2.3.4")], "")
+            .await;
+        refused.refusal(403, "foreign_host");
+    }
+}
+
+#[tokio::test]
+async fn more_launches_than_a_transaction_should_hold_are_refused_at_once() {
+    let server = Server::start().await;
+    let launches = |count: usize| format!("[{}]", vec![r#"{"type":"Any"}"#; count].join(","));
+    let refused = server
+        .request("POST", "/api/v1/actions", &[JSON], &launches(1001))
+        .await;
+    refused.refusal(413, "body_too_large");
+    server
+        .request("POST", "/api/v1/actions", &[JSON], &launches(1000))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
 async fn without_tokens_a_foreign_host_is_refused() {
     let server = Server::start().await;
     let hosts = [

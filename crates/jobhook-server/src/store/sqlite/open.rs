@@ -4,6 +4,8 @@
 //! installation's id, so two processes that open a new file at once make one database, and
 //! whatever is refused was not touched.
 
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -87,7 +89,31 @@ const fn newest() -> i64 {
     MIGRATIONS[MIGRATIONS.len() - 1].0
 }
 
+/// Makes the file, or what is there of it, for this user alone: arguments, results and logs are
+/// nobody else's business. SQLite gives its own files beside it the same mode.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    let unwritable = |error: std::io::Error| OpenError::Unwritable {
+        path: path.into(),
+        source: sqlx::Error::Io(error),
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(unwritable)?;
+    let mode = file.metadata().map_err(unwritable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))
+            .map_err(unwritable)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
+    make_private(path)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)

@@ -133,3 +133,18 @@ async fn several_that_open_a_new_database_at_once_share_it() {
     installations.dedup();
     assert_eq!(installations.len(), 1);
 }
+
+#[tokio::test]
+async fn a_database_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (directory, path) = place();
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mut opened = open(&path).await.unwrap();
+    ask(&mut opened.writer, "SELECT value FROM meta LIMIT 1").await;
+    for file in std::fs::read_dir(directory.path()).unwrap().flatten() {
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.path());
+    }
+}
