@@ -8,7 +8,9 @@ use jobhook_protocol::SecretKey;
 use jobhook_protocol::signature::sign_webda;
 use serde_json::{Value, json};
 
-use crate::server::{End, Server, carriers, until};
+use crate::client::End;
+use crate::processes::{carriers, until};
+use crate::server::Server;
 
 /// `stubborn` jobs hear SIGTERM and go on, with descendants that ignore it too. `sleeping` ones
 /// end when they are asked; `telling` ones write their key to a file and wait.
@@ -102,7 +104,7 @@ fn actions_that_are_cancelled_while_they_start_end_cancelled_and_are_not_tried_a
         let id = server.launch(&json!({"type": "Sleep", "attempts": 5}));
         if number.is_multiple_of(2) {
             // Between the claim and the start, or thereabouts.
-            let taken = |event: &crate::server::Event| event.data["status"] != "QUEUED";
+            let taken = |event: &crate::client::Event| event.data["status"] != "QUEUED";
             server.events(&id, 0).find(taken).unwrap();
         }
         let (status, action) = server.cancel(&id);

@@ -6,5 +6,11 @@
 )]
 
 mod cancel;
+mod client;
+mod command;
+mod outcomes;
+mod processes;
 mod server;
+#[cfg(feature = "crash-points")]
+mod starts;
 mod survival;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{End, Server, carriers, end, is_alive, until};
+use crate::client::End;
+use crate::processes::{carriers, end, is_alive, until};
+use crate::server::Server;
 
 /// Children that write numbered lines until the file `go-N` is there, and end with code N.
 const WRITERS: &str = r#"

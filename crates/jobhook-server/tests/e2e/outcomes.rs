@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, TOKEN_SHA256, memory, shell, text};
+use crate::command::{JOBHOOK, TOKEN_SHA256, shell, text};
+use crate::processes::memory;
+use crate::server::Server;
 
 /// Status, name and sentence of the error, and what the runner saw.
 fn judgement(action: &Value) -> [&str; 4] {
@@ -42,10 +44,7 @@ fn an_exit_code_that_shells_use_for_a_signal_is_explained_and_not_taken_for_one(
 
 #[test]
 fn a_job_that_said_success_and_then_fails_is_a_success_with_two_witnesses_that_disagree() {
-    let script = format!(
-        "{} report --status SUCCESS && exit 1",
-        crate::server::JOBHOOK
-    );
+    let script = format!("{} report --status SUCCESS && exit 1", JOBHOOK);
     let server = Server::start(&shell("T", &script, ""));
     let action = server.outcome("T", &[]);
     assert_eq!(
@@ -60,7 +59,7 @@ fn a_job_that_said_success_and_then_fails_is_a_success_with_two_witnesses_that_d
 fn a_job_that_said_error_and_stays_is_killed_after_its_linger() {
     let script = format!(
         "trap '' TERM; {} report --error 'disk full'; while :; do sleep 600; done",
-        crate::server::JOBHOOK
+        JOBHOOK
     );
     let server = Server::start(&shell("T", &script, "linger = \"1s\"\ngrace = \"1s\""));
     let action = server.outcome("T", &[]);
