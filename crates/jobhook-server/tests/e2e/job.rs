@@ -22,7 +22,7 @@ command = "sh"
 args = ["-c", '''
 umask 077
 echo ran $JOB_ID >> ran
-echo $JOB_SECRET_KEY > key && mv key key-$JOB_ID-$JOB_ATTEMPT
+echo $JOB_SECRET_KEY > new-$JOB_ID && mv new-$JOB_ID key-$JOB_ID-$JOB_ATTEMPT
 until [ -e go-$JOB_ID-$JOB_ATTEMPT ]; do sleep 0.02; done
 exit $(cat go-$JOB_ID-$JOB_ATTEMPT)
 ''']
@@ -53,7 +53,7 @@ impl<'a> Job<'a> {
     /// Ends the program with this exit code.
     pub(crate) fn exit(&self, code: i32) {
         let (id, attempt) = (self.id, self.attempt);
-        let new = self.server.folder.path("go");
+        let new = self.server.folder.path(&format!("new-go-{id}"));
         std::fs::write(&new, code.to_string()).unwrap();
         let go = self.server.folder.path(&format!("go-{id}-{attempt}"));
         std::fs::rename(new, go).unwrap();

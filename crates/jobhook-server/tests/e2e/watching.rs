@@ -119,6 +119,4 @@ fn followers_see_every_line_once_though_the_server_is_killed_under_them() {
         let expected: Vec<String> = (1..=7).map(|number| format!("line {number}")).collect();
         assert_eq!(shown(saw), expected, "{saw}");
     }
-    assert!(launch_saw.contains("trying again"), "{launch_saw}");
-    assert!(launch_saw.contains("the server is back"), "{launch_saw}");
 }
