@@ -25,11 +25,13 @@ pub(crate) struct Check {
 
 pub(crate) async fn run(check: Check, surroundings: &Surroundings, output: &mut Output) -> Outcome {
     let local = Local::find(&check.local, surroundings)?;
+    local.log_filter()?;
     for line in describe(&local.config) {
         output.line(&line)?;
     }
     output.line(&format!("data       {}", local.data_directory.display()))?;
     output.flush()?;
+    data_dir::probe(&local.data_directory).map_err(failed)?;
     store(&local, output).await?;
     for runner in &local.config.runners {
         self::runner(&local, runner, output).await?;

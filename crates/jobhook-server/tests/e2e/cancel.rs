@@ -203,3 +203,30 @@ fn a_success_said_before_the_end_stands_against_a_simultaneous_cancel() {
         assert_eq!(carriers(id), [0; 0], "nothing of it is left");
     }
 }
+
+#[test]
+fn a_cancel_is_carried_out_by_the_next_server_if_the_first_dies_over_it_even_after_an_upgrade() {
+    let mut server = Server::start(RUNNERS);
+    let ids: Vec<String> = (0..4)
+        .map(|_| server.launch(&json!({"type": "Stubborn", "attempts": 5})))
+        .collect();
+    for id in &ids {
+        server.line(id, "ready");
+    }
+    for id in &ids[..3] {
+        assert_eq!(server.cancel(id).0, 200);
+        server.kill();
+        server.start_again();
+    }
+    // The next build talks to the supervisor of the one before.
+    server.kill();
+    server.replace_program();
+    server.start_again();
+    assert_eq!(server.cancel(&ids[3]).0, 200);
+    for id in &ids {
+        let End { action, .. } = server.end_of(id);
+        check_cancelled(&action);
+        assert_eq!(carriers(id), [0; 0], "nothing of it is left");
+        assert_eq!(runs(&server, id), 1);
+    }
+}

@@ -1,5 +1,4 @@
-//! HTTP to a server: each request on a connection of its own, with nothing added that is not
-//! written here.
+//! HTTP to a server, with nothing added that is not written here.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -46,29 +45,28 @@ impl Server {
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {
-        exchange(
-            self.address(),
-            &format!("GET {path} HTTP/1.1\r\n"),
-            &[],
-            b"",
-        )
+        self.get_with(path, &[])
+    }
+
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let request = request(&format!("GET {path}"), headers, b"");
+        Connection::open(self.address()).ask(&request)
     }
 
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
-        let head = format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\n");
-        exchange(self.address(), &head, headers, body.to_string().as_bytes())
+        Connection::open(self.address()).ask(&post(path, headers, body))
     }
 
     /// What happens to an action from now on, after line `after`.
-    pub(crate) fn events(&self, id: &str, after: u64) -> impl Iterator<Item = Event> {
+    pub(crate) fn events(&self, id: &str, after: u64) -> impl Iterator<Item = Event> + use<> {
         let head = format!(
             "GET /api/v1/actions/{id}/logs?after={after} HTTP/1.0\r\nHost: localhost\r\n\
              Accept: text/event-stream\r\n\r\n"
         );
-        let mut stream = connect(self.address());
-        stream.write_all(head.as_bytes()).unwrap();
+        let mut connection = Connection::open(self.address());
+        connection.send(head.as_bytes());
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = BufReader::new(stream).lines();
+        let mut lines = connection.0.lines();
         let mut name = String::new();
         std::iter::from_fn(move || {
             loop {
@@ -120,34 +118,70 @@ impl Server {
     }
 }
 
-pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+/// A connection that is kept open.
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> Connection {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection(BufReader::new(stream))
+    }
+
+    /// Sends a request; a server that is gone will be missed when its answer is read.
+    pub(crate) fn send(&mut self, request: &[u8]) {
+        let _ = self.0.get_mut().write_all(request);
+    }
+
+    /// Sends a request, and reads its answer.
+    pub(crate) fn ask(&mut self, request: &[u8]) -> (u16, Value) {
+        self.send(request);
+        self.answer().expect("an answer")
+    }
+
+    /// Status and body of the next answer; `None` if the connection ends before.
+    pub(crate) fn answer(&mut self) -> Option<(u16, Value)> {
+        let (mut line, mut status, mut length) = (String::new(), 0, 0);
+        loop {
+            line.clear();
+            if self.0.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let lower = line.trim_end().to_ascii_lowercase();
+            if let Some(rest) = lower.strip_prefix("http/1.1 ") {
+                status = rest.split(' ').next()?.parse().ok()?;
+            } else if let Some(value) = lower.strip_prefix("content-length: ") {
+                length = value.parse().ok()?;
+            } else if lower.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).ok()?;
+        Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
 }
 
-/// Sends one request on a connection of its own.
-fn exchange(
-    address: SocketAddr,
-    head: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> (u16, Value) {
-    let mut request = head.to_owned();
+/// A `POST` with a JSON body, as bytes.
+pub(crate) fn post(path: &str, headers: &[(&str, &str)], body: &Value) -> Vec<u8> {
+    let json = [("Content-Type", "application/json")];
+    let headers = [&json, headers].concat();
+    request(
+        &format!("POST {path}"),
+        &headers,
+        body.to_string().as_bytes(),
+    )
+}
+
+fn request(line: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     let length = body.len();
-    request.push_str(&format!(
-        "Host: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-    ));
-    let mut stream = connect(address);
-    stream.write_all(request.as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    request.push_str(&format!("Content-Length: {length}\r\n\r\n"));
+    let mut request = request.into_bytes();
+    request.extend(body);
+    request
 }

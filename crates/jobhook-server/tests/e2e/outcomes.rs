@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::command::{JOBHOOK, TOKEN_SHA256, shell, text};
-use crate::processes::memory;
+use crate::processes::{carriers, memory};
 use crate::server::Server;
 
 /// Status, name and sentence of the error, and what the runner saw.
@@ -203,4 +203,35 @@ fn a_flood_of_short_lines_costs_no_memory_and_what_is_dropped_is_counted() {
         "read a; case $a in *true*) exit;; esac; head -c 50000000 /dev/zero | tr '\\0' x | fold -w 99",
         0,
     );
+}
+
+#[test]
+fn a_program_that_leaves_daemons_behind_has_ended_all_the_same_and_they_go_with_it() {
+    let script = "sh -c 'sleep 1000 & setsid sleep 1001 & echo started' & wait; exit 5";
+    let server = Server::start(&shell("T", script, ""));
+    let action = server.outcome("T", &[]);
+    assert_eq!(action["errorMessage"], "the program exited with code 5");
+    assert_eq!(server.texts(&action), ["started"]);
+    assert_eq!(carriers(text(&action, "uuid")), [0; 0]);
+}
+
+#[test]
+fn a_line_of_ten_megabytes_with_bytes_that_are_no_text_is_kept_in_pieces() {
+    // An `é`, a byte that is no text, and plain letters, so that pieces end in all of them.
+    let script = "yes \"$(printf '\\303\\251\\377xyz')\" | tr -d '\\n' | head -c 10000002";
+    let server = Server::start(&shell("T", script, ""));
+    let action = server.outcome("T", &[]);
+    assert_eq!(action["status"], "SUCCESS", "{action}");
+    let pieces = server.texts(&action);
+    assert!(pieces.iter().all(|piece| piece.len() <= 2 * 64 * 1024));
+    assert!(pieces.len() <= 160, "{} pieces", pieces.len());
+    let whole = pieces.concat();
+    let expected = "é\u{fffd}xyz".repeat(10_000_002 / 6);
+    // A comparison that fails should not print all of it.
+    let same = whole.bytes().zip(expected.bytes());
+    assert_eq!(
+        same.take_while(|(one, other)| one == other).count(),
+        expected.len()
+    );
+    assert_eq!(whole.len(), expected.len());
 }

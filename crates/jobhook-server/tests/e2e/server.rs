@@ -8,12 +8,14 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::command::JOBHOOK;
+use crate::command::{Ended, JOBHOOK, finish};
 use crate::processes::{PATIENCE, belonging_to, end, until};
 
 /// A temporary folder with a configuration; on its end, nothing that belongs to it lives on.
@@ -58,6 +60,11 @@ impl Folder {
             .stdin(Stdio::null());
         command
     }
+
+    /// `jobhook ARGS`, run to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
+        finish(self.command(JOBHOOK, args), "")
+    }
 }
 
 impl Drop for Folder {
@@ -96,6 +103,11 @@ impl Server {
     /// The directory of its configuration, in which its jobs start.
     pub(crate) fn dir(&self) -> &Path {
         self.folder.0.path()
+    }
+
+    /// Where it listens from the next start on.
+    pub(crate) fn listen_at(&mut self, address: SocketAddr) {
+        self.listen = address;
     }
 
     /// Starts it on the data directory and the address that it had before.
@@ -159,9 +171,15 @@ impl Server {
         }
     }
 
+    /// SIGTERM, and how it ended.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let pid = Pid::from_raw(self.pid().cast_signed());
+        kill(pid, Signal::SIGTERM).unwrap();
+        self.wait()
+    }
+
     /// Waits until it has ended by itself.
-    #[cfg(feature = "crash-points")]
-    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut running = self.running.take().expect("it runs");
         let mut ended = None;
         until("the server ends", || {

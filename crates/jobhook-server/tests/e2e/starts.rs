@@ -4,12 +4,11 @@
 //! Whatever dies where, the next server brings the action to its one end, and the program ran
 //! at most once.
 
-use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 
 use serde_json::{Value, json};
 
-use crate::client::{End, connect};
+use crate::client::{Connection, End, post};
 use crate::command::JOBHOOK;
 use crate::processes::{carriers, until};
 use crate::server::Server;
@@ -50,16 +49,11 @@ fn at_each<Step: Send, const N: usize>(
 /// Launches an action on a server that dies at `step`, or whose supervisor does.
 fn launch_and_die_at(step: &str, wait_for_death: impl FnOnce(&mut Server)) -> Server {
     let mut server = Server::start_with(&runner(), &[("JOBHOOK_CRASH_AT", step)]);
+    let launch = post("/api/v1/actions", &[], &json!({"type": "Trace"}));
+    let mut connection = Connection::open(server.address());
+    connection.send(&launch);
     // It may die before it answers.
-    let body = json!({"type": "Trace"}).to_string();
-    let request = format!(
-        "POST /api/v1/actions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = connect(server.address());
-    stream.write_all(request.as_bytes()).unwrap();
-    let _ = stream.read_to_end(&mut Vec::new());
+    let _ = connection.answer();
     wait_for_death(&mut server);
     server.kill();
     server.start_again();
