@@ -12,7 +12,7 @@ use jobhook_engine::log::LogLimits;
 use self::place::look_at;
 use self::program::{program_of, user_of};
 use super::exit::{Exit, Failure, Outcome};
-use super::output::Output;
+use super::output::{Output, shown};
 use super::serve::{Local, LocalOptions};
 use crate::config::{Config, Runner, RunnerKind, Surroundings};
 use crate::data_dir;
@@ -56,7 +56,7 @@ pub(crate) async fn run(check: Check, surroundings: &Surroundings, output: &mut 
 fn told(findings: Vec<Finding>, output: &mut Output) -> Outcome {
     let (right, wrong): (Vec<_>, Vec<_>) = findings.into_iter().partition(Result::is_ok);
     for line in right.into_iter().flatten() {
-        let line = output.out_style.text(&line).into_owned();
+        let line = shown(&line).into_owned();
         output.line(&line)?;
     }
     output.flush()?;
@@ -65,7 +65,7 @@ fn told(findings: Vec<Finding>, output: &mut Output) -> Outcome {
         return Ok(Exit::Success);
     };
     for error in others {
-        let error = output.err_style.text(error).into_owned();
+        let error = shown(error).into_owned();
         output.note(&format!("error: {error}"));
     }
     Err(Failure::new(Exit::Other, last))
