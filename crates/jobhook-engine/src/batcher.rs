@@ -21,6 +21,9 @@ use crate::ledger::Answer;
 use crate::store::{Store, StoreError};
 use crate::write::{Write, Written};
 
+/// Who waits for the answers to writes that belong together.
+type Waiting = oneshot::Sender<Result<Vec<Answer>, WriteFailure>>;
+
 /// How many writes share a transaction at most.
 const MAX_BATCH: usize = 1024;
 
@@ -34,14 +37,14 @@ pub struct Batcher {
 #[derive(Debug)]
 struct Item {
     writes: Vec<Write>,
-    answer: oneshot::Sender<Result<Vec<Answer>, WriteFailure>>,
+    answer: Waiting,
 }
 
 /// Writes of one transaction, and who waits for how many of their answers.
 #[derive(Debug, Default)]
 struct Batch {
     writes: Vec<Write>,
-    waiting: Vec<(usize, oneshot::Sender<Result<Vec<Answer>, WriteFailure>>)>,
+    waiting: Vec<(usize, Waiting)>,
 }
 
 impl Batch {

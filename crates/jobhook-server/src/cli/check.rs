@@ -1,12 +1,18 @@
-//! `jobhook check`: would a server start, and with what.
+//! `jobhook check`: would a server start and its jobs too, and with what.
+//!
+//! Everything that is wrong is told, not the first thing only: each part gives its
+//! [`Finding`]s, and what they say is all that decides. Nothing is made, nothing started.
 
-use std::path::PathBuf;
+mod place;
+mod program;
 
 use clap::Args;
 use jobhook_engine::log::LogLimits;
 
+use self::place::look_at;
+use self::program::{program_of, user_of};
 use super::exit::{Exit, Failure, Outcome};
-use super::output::Output;
+use super::output::{Output, shown};
 use super::serve::{Local, LocalOptions};
 use crate::config::{Config, Runner, RunnerKind, Surroundings};
 use crate::data_dir;
@@ -14,29 +20,56 @@ use crate::runner::LocalCommand;
 use crate::store::sqlite::SqliteStore;
 use crate::tokens::Tokens;
 
-/// Check configuration, store and runners, without starting anything
+/// Check configuration, data directory, store and runners, without starting anything
 ///
-/// Exits with 0 if a server would start.
+/// Exits with 0 if a server would start and its runners could start their jobs; else all that
+/// is wrong is told, and the exit code is 70, or 64 for a configuration that cannot be read.
+/// `serve` asks for less: where a runner's command or its `run_as` user is missing, `check`
+/// fails while the server starts, and the runner's actions end as ERROR.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
     local: LocalOptions,
 }
 
+/// What was found: a line about what is right, or what is wrong.
+type Finding = Result<String, String>;
+
 pub(crate) async fn run(check: Check, surroundings: &Surroundings, output: &mut Output) -> Outcome {
     let local = Local::find(&check.local, surroundings)?;
     local.log_filter()?;
-    for line in describe(&local.config) {
+    let mut findings: Vec<Finding> = describe(&local.config).into_iter().map(Ok).collect();
+    match look_at(&local.data_directory) {
+        Ok(what) => {
+            let data_directory = local.data_directory.display();
+            findings.push(Ok(format!("data       {data_directory}{what}")));
+            findings.extend(store(&local).await);
+        }
+        Err(error) => findings.push(Err(super::http::chain(&error))),
+    }
+    for runner in &local.config.runners {
+        findings.extend(self::runner(&local.config, runner, surroundings));
+    }
+    told(findings, output)
+}
+
+/// What is right goes to standard output, then what is wrong to standard error.
+fn told(findings: Vec<Finding>, output: &mut Output) -> Outcome {
+    let (right, wrong): (Vec<_>, Vec<_>) = findings.into_iter().partition(Result::is_ok);
+    for line in right.into_iter().flatten() {
+        let line = shown(&line).into_owned();
         output.line(&line)?;
     }
-    output.line(&format!("data       {}", local.data_directory.display()))?;
     output.flush()?;
-    data_dir::probe(&local.data_directory).map_err(failed)?;
-    store(&local, output).await?;
-    for runner in &local.config.runners {
-        self::runner(&local, runner, output).await?;
+    let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
+    let Some((last, others)) = wrong.split_last() else {
+        return Ok(Exit::Success);
+    };
+    for error in others {
+        let error = shown(error).into_owned();
+        output.note(&format!("error: {error}"));
     }
-    Ok(Exit::Success)
+    Err(Failure::new(Exit::Other, last))
 }
 
 fn describe(config: &Config) -> Vec<String> {
@@ -66,61 +99,58 @@ fn describe(config: &Config) -> Vec<String> {
     lines
 }
 
-/// Opens the store, which says if it is of a newer version, or none.
-async fn store(local: &Local, output: &mut Output) -> Result<(), Failure> {
+/// Opens the store, which says if it is of a newer version, or none; and judges who may come.
+async fn store(local: &Local) -> Vec<Finding> {
     let database = data_dir::database(&local.data_directory);
-    let has_tokens = if database.exists() {
-        let store = SqliteStore::open(&database, LogLimits::default())
-            .await
-            .map_err(failed)?;
-        let has_tokens = store.any().await.map_err(failed)?;
-        store.close().await;
-        output.line(&format!("store      {}", database.display()))?;
-        has_tokens
+    let (line, stored) = if database.exists() {
+        match has_tokens(&database).await {
+            Ok(stored) => (format!("store      {}", database.display()), stored),
+            // Without the store nobody knows whether there are tokens.
+            Err(error) => return vec![Err(error)],
+        }
     } else {
-        output.line("store      none yet: the first start makes it")?;
-        false
+        (
+            "store      none yet: the first start makes it".to_owned(),
+            false,
+        )
     };
-    let has_tokens = has_tokens || !local.config.auth.tokens.is_empty();
-    local.config.may_serve(has_tokens).map_err(failed)?;
-    let who = if has_tokens {
-        "with a token"
-    } else {
-        "no tokens: programs on this machine only"
+    let has_tokens = stored || !local.config.auth.tokens.is_empty();
+    let access = match local.config.may_serve(has_tokens) {
+        Err(error) => Err(super::http::chain(&error)),
+        Ok(()) if has_tokens => Ok("access     with a token".to_owned()),
+        Ok(()) => Ok("access     no tokens: programs on this machine only".to_owned()),
     };
-    output.line(&format!("access     {who}"))
+    vec![Ok(line), access]
 }
 
-/// Looks whether a runner could start its jobs: its command is there and its holes are known.
-async fn runner(local: &Local, runner: &Runner, output: &mut Output) -> Result<(), Failure> {
+async fn has_tokens(database: &std::path::Path) -> Result<bool, String> {
+    let store = SqliteStore::open(database, LogLimits::default())
+        .await
+        .map_err(|error| super::http::chain(&error))?;
+    let any = store.any().await;
+    store.close().await;
+    any.map_err(|error| super::http::chain(&error))
+}
+
+/// Looks whether a runner could start its jobs: its holes are known, its user and its command
+/// are there.
+fn runner(config: &Config, runner: &Runner, surroundings: &Surroundings) -> Vec<Finding> {
     let RunnerKind::Local(settings) = &runner.kind;
-    let wrong =
-        |what: &str| Failure::new(Exit::Other, format_args!("runners.{}: {what}", runner.name));
-    LocalCommand::configured(settings, &local.config.directory)
+    let name = &runner.name;
+    let holes = LocalCommand::configured(settings, &config.directory)
         .check()
-        .map_err(|error| wrong(&error.to_string()))?;
-    match find_command(&local.config, &settings.command) {
-        Some(path) => output.line(&format!("           {}: {}", runner.name, path.display())),
-        None => Err(wrong(&format!(
-            "there is no program `{}`; give its path, or put it on PATH",
-            settings.command
-        ))),
-    }
-}
-
-/// Where the command lies: its path, or what `PATH` leads to.
-fn find_command(config: &Config, command: &str) -> Option<PathBuf> {
-    if command.contains('/') {
-        return Some(config.directory.join(command)).filter(|path| path.is_file());
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(command))
-        .find(|path| path.is_file())
-}
-
-fn failed(error: impl std::error::Error) -> Failure {
-    Failure::new(Exit::Other, super::http::chain(&error))
+        .map_err(|error| error.to_string());
+    let user = settings.run_as.as_deref().map(user_of);
+    let program = program_of(settings, &config.directory, surroundings);
+    [
+        holes.err().map(Err),
+        user.and_then(Result::err).map(Err),
+        Some(program.map(|path| format!("command    {name}: {path}"))),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|finding| finding.map_err(|what| format!("runners.{name}: {what}")))
+    .collect()
 }
 
 #[cfg(test)]

@@ -152,6 +152,12 @@ impl<'a> Follower<'a> {
         }
     }
 
+    /// The action with its history, unless the server does not tell just now.
+    pub(crate) async fn action(&self) -> Option<ActionBody> {
+        let answer = self.api.action(self.id).await.ok()?;
+        Some(answer.body)
+    }
+
     /// Whether the next thing is not there yet, so that what was seen should be shown now.
     pub(crate) fn must_wait(&self) -> bool {
         self.queue.is_empty()

@@ -5,7 +5,7 @@ use jobhook_protocol::{ActionBody, Status};
 
 use super::api::{Api, ListQuery, ServerOptions};
 use super::exit::{Exit, Outcome};
-use super::output::{Output, Style};
+use super::output::{Output, Style, shown};
 use super::words;
 use crate::config::Surroundings;
 
@@ -55,7 +55,7 @@ pub(crate) async fn run(list: List, surroundings: &Surroundings, output: &mut Ou
     if page.body.actions.is_empty() {
         output.note("no actions");
     } else if let Some(next) = &page.body.next {
-        let next = output.err_style.text(next).into_owned();
+        let next = shown(next).into_owned();
         output.note(&format!("… there are more: --limit N, or --cursor {next}"));
     }
     Ok(Exit::Success)
@@ -67,11 +67,11 @@ fn table(actions: &[ActionBody], style: &Style) -> Vec<String> {
     }
     let row = |action: &ActionBody| {
         [
-            style.text(&action.uuid).into_owned(),
-            style.text(&action.action_type).into_owned(),
+            cell(&action.uuid),
+            cell(&action.action_type),
             format!("{}/{}", action.attempt, action.attempts),
             words::time(&action.created_at),
-            remark(action, style),
+            remark(action),
         ]
     };
     let head = ["ID", "TYPE", "TRY", "LAUNCHED", ""].map(str::to_owned);
@@ -100,13 +100,18 @@ fn table(actions: &[ActionBody], style: &Style) -> Vec<String> {
         .collect()
 }
 
+/// A text that others wrote, as wide as it looks.
+fn cell(text: &str) -> String {
+    shown(text).replace('\t', "\\t")
+}
+
 /// How far it is, or what went wrong, in at most 60 characters.
-fn remark(action: &ActionBody, style: &Style) -> String {
+fn remark(action: &ActionBody) -> String {
     const MOST: usize = 60;
     let text = if action.status.is_final() {
-        words::error(None, action.error_message.as_deref(), style)
+        words::error(None, action.error_message.as_deref())
     } else {
-        words::progress(action, style)
+        words::progress(action)
     };
     if text.chars().count() <= MOST {
         return text;

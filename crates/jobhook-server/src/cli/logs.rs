@@ -12,7 +12,8 @@ use crate::config::Surroundings;
 
 /// Print an action's log
 ///
-/// Each line is its time, its source (job, stdout, stderr or server) and its text.
+/// Each line is its time, its source (job, stdout, stderr or server; stdout/2 in the second
+/// attempt) and its text. Control characters are escaped; --json has the text as it is.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The action's id

@@ -38,7 +38,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Surroundings;
 use exit::{Exit, Failure, Outcome};
-use output::Output;
+use output::{Output, shown};
 
 /// Run background jobs anywhere, and see how they fare
 #[derive(Debug, Parser)]
@@ -112,10 +112,7 @@ fn end(outcome: Outcome, output: &mut Output) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             if let Failure::Said { message, .. } = &failure {
-                let lines: Vec<_> = message
-                    .lines()
-                    .map(|line| output.err_style.text(line))
-                    .collect();
+                let lines: Vec<_> = message.lines().map(shown).collect();
                 output.note(&format!("error: {}", lines.join("\n")));
             }
             failure.exit()

@@ -1,8 +1,9 @@
 //! The only place that writes to standard output and standard error.
 //!
-//! What is asked for goes to standard output, everything else to standard error. On a
-//! terminal, text that others wrote is shown with its control characters escaped, so that a
-//! log line cannot drive the reader's terminal; into a file or a pipe it goes as it is.
+//! What is asked for goes to standard output, everything else to standard error. Text that
+//! others wrote is [`shown`] with its control characters escaped, on a terminal and off it: it
+//! can neither drive a terminal nor, with a line end, pass for a line of ours. Only bodies and
+//! lines that were asked for as JSON go out as they came; JSON escapes by itself.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -115,25 +116,6 @@ impl Style {
         colour: true,
     };
 
-    /// A text that somebody else wrote.
-    pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if !self.terminal || !text.contains(drives_terminals) {
-            return Cow::Borrowed(text);
-        }
-        let mut shown = String::with_capacity(text.len() + 16);
-        for c in text.chars() {
-            match c {
-                '\n' => shown.push_str("\\n"),
-                '\r' => shown.push_str("\\r"),
-                c if drives_terminals(c) => {
-                    let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
-                }
-                c => shown.push(c),
-            }
-        }
-        Cow::Owned(shown)
-    }
-
     /// The word of a status, filled up to `width`.
     pub(crate) fn status(&self, status: Status, width: usize) -> String {
         let colour = match status {
@@ -160,6 +142,25 @@ impl Style {
     }
 }
 
+/// A text that somebody else wrote, on one line and without a grip on the terminal.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            c if is_escaped(c) => {
+                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// The first `width` characters of a text, colours not counted.
 fn shortened(text: &str, width: usize) -> String {
     let mut left = width;
@@ -177,10 +178,10 @@ fn shortened(text: &str, width: usize) -> String {
         .collect()
 }
 
-/// Control characters but for the tab, and those that turn the direction of text.
-fn drives_terminals(c: char) -> bool {
+/// Control characters but for the tab, and those that end a line or turn the direction of text.
+fn is_escaped(c: char) -> bool {
     (c.is_control() && c != '\t')
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -230,19 +231,16 @@ pub(crate) mod capture {
 mod tests {
     use super::*;
 
-    const HOSTILE: &str = "a\x1b[2Jb\u{9b}c\u{202e}d\te\nf";
-
     #[test]
-    fn a_log_line_cannot_drive_the_terminal() {
+    fn a_log_line_can_neither_drive_the_terminal_nor_begin_another_line() {
         assert_eq!(
-            Style::TERMINAL.text(HOSTILE),
-            "a\\u{1b}[2Jb\\u{9b}c\\u{202e}d\te\\nf"
+            shown("a\x1b[2Jb\u{9b}c\u{202e}d\te\nf\u{2028}g"),
+            "a\\u{1b}[2Jb\\u{9b}c\\u{202e}d\te\\nf\\u{2028}g"
         );
     }
 
     #[test]
-    fn off_a_terminal_text_is_left_alone() {
-        assert_eq!(Style::default().text(HOSTILE), HOSTILE);
+    fn off_a_terminal_there_is_no_colour() {
         assert_eq!(Style::default().status(Status::Error, 7), "ERROR  ");
     }
 

@@ -5,7 +5,7 @@ use jobhook_protocol::{ActionBody, AttemptBody};
 
 use super::api::{Api, ServerOptions, action_id};
 use super::exit::{Exit, Outcome};
-use super::output::{Output, Style};
+use super::output::{Output, Style, shown};
 use super::words;
 use crate::config::Surroundings;
 
@@ -38,8 +38,8 @@ pub(crate) async fn run(show: Show, surroundings: &Surroundings, output: &mut Ou
 fn describe(action: &ActionBody, style: &Style) -> Vec<String> {
     let mut lines = vec![format!(
         "{}  {}",
-        style.text(&action.action_type),
-        style.text(&action.uuid)
+        shown(&action.action_type),
+        shown(&action.uuid)
     )];
     let mut say = |name: &str, text: String| {
         if !text.is_empty() {
@@ -48,19 +48,18 @@ fn describe(action: &ActionBody, style: &Style) -> Vec<String> {
     };
     let json = |json: &Option<jobhook_protocol::Json>| {
         json.as_ref()
-            .map(|json| style.text(json.as_str()).into_owned())
+            .map(|json| shown(json.as_str()).into_owned())
             .unwrap_or_default()
     };
     let time = |text: &Option<String>| text.as_deref().map(words::time).unwrap_or_default();
 
     say("status", style.status(action.status, 0));
-    say("progress", words::progress(action, style));
+    say("progress", words::progress(action));
     say(
         "error",
         words::error(
             action.error_name.as_deref(),
             action.error_message.as_deref(),
-            style,
         ),
     );
     say("results", json(&action.results));
@@ -84,17 +83,17 @@ fn describe(action: &ActionBody, style: &Style) -> Vec<String> {
     );
     if let Some(cancel) = &action.cancel {
         let reason = match &cancel.reason {
-            Some(reason) => format!(": {}", style.text(reason)),
+            Some(reason) => format!(": {}", shown(reason)),
             None => String::new(),
         };
-        let by = style.text(&cancel.by);
+        let by = shown(&cancel.by);
         say(
             "cancelled",
             format!("by {by} at {}{reason}", words::time(&cancel.at)),
         );
     }
     if let Some(original) = &action.retry_of {
-        say("retry of", style.text(original).into_owned());
+        say("retry of", shown(original).into_owned());
     }
     if let Some(witness) = &action.witness {
         say(
@@ -105,7 +104,7 @@ fn describe(action: &ActionBody, style: &Style) -> Vec<String> {
                 .unwrap_or_default(),
         );
         let saw = witness.saw.as_deref().unwrap_or_default();
-        say("saw", style.text(saw).into_owned());
+        say("saw", shown(saw).into_owned());
         if witness.disagree {
             say(
                 "",
@@ -128,12 +127,12 @@ fn describe(action: &ActionBody, style: &Style) -> Vec<String> {
     }
     if action.history.len() > 1 {
         lines.push("  history".to_owned());
-        lines.extend(action.history.iter().map(|attempt| history(attempt, style)));
+        lines.extend(action.history.iter().map(history));
     }
     lines
 }
 
-fn history(attempt: &AttemptBody, style: &Style) -> String {
+fn history(attempt: &AttemptBody) -> String {
     let outcome = attempt.outcome.as_deref().unwrap_or("under way");
     let failure = match attempt.failure.as_deref() {
         Some("infrastructure") => " (infrastructure)",
@@ -141,19 +140,18 @@ fn history(attempt: &AttemptBody, style: &Style) -> String {
     };
     let mut parts = vec![
         format!("    {}", attempt.attempt),
-        style.text(&attempt.runner).into_owned(),
+        shown(&attempt.runner).into_owned(),
         words::time(&attempt.claimed_at),
-        format!("{}{failure}", style.text(outcome)),
+        format!("{}{failure}", shown(outcome)),
     ];
     let error = words::error(
         attempt.error_name.as_deref(),
         attempt.error_message.as_deref(),
-        style,
     );
     if !error.is_empty() {
         parts.push(error);
     }
-    parts.extend(words::contradiction(&attempt.witness, style));
+    parts.extend(words::contradiction(&attempt.witness));
     parts.join("  ")
 }
 

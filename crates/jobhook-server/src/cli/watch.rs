@@ -5,7 +5,7 @@ use jobhook_protocol::ActionBody;
 use super::api::Answer;
 use super::exit::{Exit, Failure, Outcome};
 use super::follow::{Follower, Seen};
-use super::output::Output;
+use super::output::{Output, shown};
 use super::words;
 
 /// Where the lines go.
@@ -64,9 +64,20 @@ async fn to_the_end(
     lines: Lines,
     output: &mut Output,
 ) -> Result<Answer<ActionBody>, Failure> {
-    let mut shown = String::new();
+    let (mut passing, mut attempt) = (String::new(), 1);
     loop {
-        match follower.next().await? {
+        let seen = follower.next().await?;
+        if lines != Lines::Nowhere
+            && let Seen::Action(action) = &seen
+        {
+            let failed = failed_attempts(&follower, action, attempt).await;
+            if !failed.is_empty() {
+                output.flush()?;
+            }
+            failed.iter().for_each(|text| output.note(text));
+            attempt = attempt.max(action.attempt);
+        }
+        match seen {
             Seen::Line(line) => match lines {
                 Lines::Out => {
                     let text = words::line(&line.body, &output.out_style);
@@ -77,8 +88,8 @@ async fn to_the_end(
                     let text = words::line(&line.body, &output.err_style);
                     output.note(&text);
                     // On a terminal the line took the progress's place.
-                    if output.err_is_terminal() && !shown.is_empty() {
-                        output.passing_note(&shown);
+                    if output.err_is_terminal() && !passing.is_empty() {
+                        output.passing_note(&passing);
                     }
                 }
                 Lines::Nowhere => {}
@@ -89,16 +100,16 @@ async fn to_the_end(
                 let now = format!(
                     "{}  {}",
                     output.err_style.status(action.status, 9),
-                    words::progress(&action, &output.err_style)
+                    words::progress(&action)
                 );
-                if now != shown && !action.status.is_final() {
+                if now != passing && !action.status.is_final() {
                     output.passing_note(now.trim_end());
-                    shown = now;
+                    passing = now;
                 }
             }
             Seen::Action(_) => {}
             Seen::Lost(why) => {
-                let why = why.lines().next().unwrap_or_default().to_owned();
+                let why = shown(why.lines().next().unwrap_or_default());
                 output.note(&format!("{why}; trying again"));
             }
             Seen::Back => output.note("the server is back"),
@@ -109,4 +120,20 @@ async fn to_the_end(
             output.flush()?;
         }
     }
+}
+
+/// What is to be said of the attempts that failed since attempt `known` was under way.
+async fn failed_attempts(follower: &Follower<'_>, action: &ActionBody, known: u32) -> Vec<String> {
+    if action.attempt <= known {
+        return Vec::new();
+    }
+    // Events come without the history, which has the reasons.
+    let asked = match action.history.is_empty() {
+        true => follower.action().await,
+        false => None,
+    };
+    let action = asked.as_ref().unwrap_or(action);
+    (known..action.attempt)
+        .map(|number| words::failed_attempt(number, action))
+        .collect()
 }

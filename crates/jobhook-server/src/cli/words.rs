@@ -1,19 +1,24 @@
 //! An action in plain words: the parts that several commands show.
 //!
-//! Only text is made here. Whatever came from a job goes through the [`Style`].
+//! Only text is made here. Whatever came from elsewhere is [`shown`], never put in as it is.
 
 use jiff::Timestamp;
 use jobhook_protocol::{ActionBody, LogLineBody, WitnessBody};
 
-use super::output::Style;
+use super::output::{Style, shown};
 
-/// One line of a log: time, source, text.
+/// One line of a log: time, source, text; the source with the attempt if it is not the first:
+/// `stdout/2`, one word, so that no text can pass for it.
 pub(crate) fn line(line: &LogLineBody, style: &Style) -> String {
+    let source = match line.attempt {
+        ..=1 => line.source.as_str().to_owned(),
+        attempt => format!("{}/{attempt}", line.source.as_str()),
+    };
     format!(
         "{} {} {}",
-        style.dim(&style.text(&line.time)),
-        style.dim(&format!("{:6}", line.source.as_str())),
-        style.text(&line.text)
+        style.dim(&shown(&line.time)),
+        style.dim(&format!("{source:6}")),
+        shown(&line.text)
     )
 }
 
@@ -26,7 +31,7 @@ pub(crate) fn dropped(count: u64) -> String {
 }
 
 /// How far an action is: `42 %  3/10  counting`; empty if nobody said.
-pub(crate) fn progress(action: &ActionBody, style: &Style) -> String {
+pub(crate) fn progress(action: &ActionBody) -> String {
     let Some(details) = &action.status_details else {
         return String::new();
     };
@@ -42,32 +47,38 @@ pub(crate) fn progress(action: &ActionBody, style: &Style) -> String {
         _ => {}
     }
     if let Some(message) = details.get("message").and_then(serde_json::Value::as_str) {
-        parts.push(style.text(message).into_owned());
+        parts.push(shown(message).into_owned());
     }
     parts.join("  ")
 }
 
 /// What went wrong, name and sentence; empty if nothing did.
-pub(crate) fn error(name: Option<&str>, message: Option<&str>, style: &Style) -> String {
-    let parts: Vec<_> = [name, message]
-        .into_iter()
-        .flatten()
-        .map(|part| style.text(part))
-        .collect();
+pub(crate) fn error(name: Option<&str>, message: Option<&str>) -> String {
+    let parts: Vec<_> = [name, message].into_iter().flatten().map(shown).collect();
     parts.join(": ")
 }
 
 /// The two witnesses where they contradict each other.
-pub(crate) fn contradiction(witness: &WitnessBody, style: &Style) -> Option<String> {
+pub(crate) fn contradiction(witness: &WitnessBody) -> Option<String> {
     let (Some(said), Some(saw)) = (witness.said, &witness.saw) else {
         return None;
     };
-    witness.disagree.then(|| {
-        format!(
-            "the job said {said}, but its runner saw: {}",
-            style.text(saw)
-        )
-    })
+    witness
+        .disagree
+        .then(|| format!("the job said {said}, but its runner saw: {}", shown(saw)))
+}
+
+/// Why an attempt was not the last one: `attempt 1 of 3 failed: the job exited with code 1;
+/// trying again`.
+pub(crate) fn failed_attempt(number: u32, action: &ActionBody) -> String {
+    let attempt = action.history.iter().find(|past| past.attempt == number);
+    let reason = attempt.and_then(|past| past.error_message.as_deref().or(past.outcome.as_deref()));
+    let reason = reason.map(|reason| format!(": {}", shown(reason)));
+    let reason = reason.unwrap_or_default();
+    format!(
+        "attempt {number} of {} failed{reason}; trying again",
+        action.attempts
+    )
 }
 
 /// How an action ended, for the end of `launch` and `logs -f`.
@@ -75,27 +86,23 @@ pub(crate) fn ending(action: &ActionBody, style: &Style) -> Vec<String> {
     let mut first = format!(
         "{}  {}",
         style.status(action.status, 0),
-        style.text(&action.action_type)
+        shown(&action.action_type)
     );
     if let Some(span) = between(action.started_at.as_deref(), action.finished_at.as_deref()) {
         first.push_str(&format!("  after {span}"));
     }
     let mut lines = vec![first];
     if let Some(results) = &action.results {
-        lines.push(format!("results  {}", style.text(results.as_str())));
+        lines.push(format!("results  {}", shown(results.as_str())));
     }
     let error = error(
         action.error_name.as_deref(),
         action.error_message.as_deref(),
-        style,
     );
     if !error.is_empty() {
         lines.push(format!("error    {error}"));
     }
-    let contradiction = action
-        .witness
-        .as_ref()
-        .and_then(|witness| contradiction(witness, style));
+    let contradiction = action.witness.as_ref().and_then(contradiction);
     lines.extend(contradiction.map(|text| format!("witness  {text}")));
     lines
 }
@@ -104,7 +111,7 @@ pub(crate) fn ending(action: &ActionBody, style: &Style) -> Vec<String> {
 pub(crate) fn time(text: &str) -> String {
     match text.parse::<Timestamp>() {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        Err(_) => text.to_owned(),
+        Err(_) => shown(text).into_owned(),
     }
 }
 

@@ -162,6 +162,27 @@ fn cancel_and_retry_say_what_became_of_it() {
 }
 
 #[test]
+fn text_of_a_job_cannot_pass_for_another_line() {
+    let hostile = action("ERROR", true).replace(
+        "\"later\"",
+        "\"errorMessage\":\"no\\na-2  SUCCESS\\u001b[2J\",\"later\"",
+    );
+    let server = StandIn::start(move |_, request| {
+        if request.line.contains("a-1") {
+            json(200, hostile.clone())
+        } else {
+            json(200, format!("{{\"actions\":[{hostile}]}}"))
+        }
+    });
+    let shown = "no\\na-2  SUCCESS\\u{1b}[2J\n";
+    let list = jobhook(&["list"]).at(&server.url).run();
+    assert_eq!(list.out.lines().count(), 2, "{}", list.out);
+    assert!(list.out.ends_with(shown), "{}", list.out);
+    let show = jobhook(&["show", "a-1"]).at(&server.url).run();
+    assert!(show.out.contains(shown), "{}", show.out);
+}
+
+#[test]
 fn logs_prints_every_line_that_is_stored() {
     let server = StandIn::start(|_, request| {
         let after: u64 = request.line.split("after=").nth(1).map_or(0, |rest| {
@@ -182,7 +203,7 @@ fn logs_prints_every_line_that_is_stored() {
     assert_eq!(
         ended.out,
         "2025-11-24T16:00:00.003Z stdout three\n\
-         2025-11-24T16:00:00.003Z stdout \u{1b}[2J<four>\n\
+         2025-11-24T16:00:00.003Z stdout \\u{1b}[2J<four>\n\
          2025-11-24T16:00:00.003Z stdout five\n"
     );
     assert_eq!(ended.err, "… 2 older lines were dropped\n");

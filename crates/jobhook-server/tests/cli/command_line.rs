@@ -96,3 +96,55 @@ fn outside_a_job_the_missing_variable_is_named() {
         );
     }
 }
+
+#[test]
+fn check_tells_all_that_is_wrong_at_once_and_each_command_it_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, data) = (
+        directory.path().join("jobs.toml"),
+        directory.path().join("data"),
+    );
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let (file, data) = (file.to_str().unwrap(), data.to_str().unwrap());
+        jobhook(&["check", "--config", file, "--data-dir", data]).run()
+    };
+    let runner =
+        |name: &str, rest: &str| format!("[runners.{name}]\ntype = \"LocalRunner\"\n{rest}\n");
+    let ended = check(&(runner("a", "command = \"sh\"") + &runner("b", "command = \"/bin/sh\"")));
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{ended:?}");
+    for line in [
+        "(the first start makes it)\n",
+        "command    a: /bin/sh\n",
+        "command    b: /bin/sh\n",
+    ] {
+        assert!(ended.out.contains(line), "{}", ended.out);
+    }
+    assert!(!data.exists(), "check makes nothing");
+
+    std::fs::write(&data, "").unwrap();
+    let ended = check(
+        &[
+            runner("a", "command = \"/not/there\""),
+            runner("b", "command = \"sh\"\nrun_as = \"nobody-of-that-name\""),
+            runner("c", "command = \"sh\"\nargs = [\"${nope}\"]"),
+        ]
+        .concat(),
+    );
+    assert_eq!(ended.code, 70, "{ended:?}");
+    let errors: Vec<_> = ended.err.lines().collect();
+    assert_eq!(errors.len(), 4, "{errors:?}");
+    for (error, beginning) in errors.iter().zip([
+        "error: the data directory ",
+        "error: runners.a: there is no program `/not/there`",
+        "error: runners.b: run_as: there is no user `nobody-of-that-name`",
+        "error: runners.c: args[0]: `${nope}` is not known",
+    ]) {
+        assert!(error.starts_with(beginning), "{error}");
+    }
+    assert!(
+        ended.out.contains("command    b: /bin/sh\n"),
+        "{}",
+        ended.out
+    );
+}

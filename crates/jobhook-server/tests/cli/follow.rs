@@ -289,3 +289,42 @@ fn ctrl_c_leaves_the_action_running_and_says_so() {
         "no longer watching; the action goes on: `jobhook logs -f a-1` watches again, `jobhook cancel a-1` ends it\n"
     );
 }
+
+#[test]
+fn follow_says_why_an_attempt_was_not_the_last() {
+    let second = action("RUNNING", false).replace(
+        "\"attempt\":1,\"attempts\":1",
+        "\"attempt\":2,\"attempts\":3",
+    );
+    let with_history = second.replace(
+        "\"later\"",
+        "\"history\":[{\"attempt\":1,\"runner\":\"any\",\"claimedAt\":\"2025-11-24T16:00:00.500Z\",\"outcome\":\"error\",\"errorMessage\":\"it exited\\nwith code 3\",\"witness\":{}}],\"later\"",
+    );
+    let of_the_second = line(2, "two").replace("\"attempt\":1", "\"attempt\":2");
+    let stream = [
+        status("RUNNING"),
+        log(1),
+        format!("event: status\ndata: {second}\n\n"),
+        format!("id: 2\nevent: log\ndata: {of_the_second}\n\n"),
+        end("SUCCESS"),
+    ]
+    .concat();
+    let server = StandIn::start(move |_, request| match request.line.as_str() {
+        "POST /api/v1/actions" => json(201, action("QUEUED", false)),
+        line if line.ends_with("/logs") => events(stream.clone(), Then::Ends),
+        _ => json(200, with_history.clone()),
+    });
+    let told = "attempt 1 of 3 failed: it exited\\nwith code 3; trying again\n";
+    let second = "2025-11-24T16:00:00.003Z stdout/2 two\n";
+    let ended = jobhook(&["launch", "T", "--follow"]).at(&server.url).run();
+    assert!(
+        ended
+            .err
+            .starts_with(&["RUNNING\n", &printed([1]), told, second].concat()),
+        "{}",
+        ended.err
+    );
+    let ended = jobhook(&["logs", "-f", "a-1"]).at(&server.url).run();
+    assert_eq!(ended.out, printed([1]) + second);
+    assert!(ended.err.starts_with(told), "{}", ended.err);
+}
