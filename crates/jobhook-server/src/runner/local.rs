@@ -194,6 +194,7 @@ impl Runner for LocalRunner {
                 "The run directory of a closed attempt could not be removed: {error}"
             );
         }
+        crate::crash::reached("runner.forgotten");
     }
 
     async fn kept(&self) -> Vec<AttemptRef> {

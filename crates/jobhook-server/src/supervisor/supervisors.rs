@@ -249,6 +249,7 @@ impl Supervisors {
     pub async fn forget(&self, key: &RunKey) -> Result<(), SupervisorError> {
         match self.ask_own(&Request::Forget { key: key.clone() }).await? {
             Answer::Forgotten { trash } => {
+                crate::crash::reached("link.forget_answered");
                 if let Some(name) = trash {
                     self.empty_trash(Some(name)).await;
                 }
