@@ -167,6 +167,9 @@ impl Engine {
         crate::dispatcher::adopt(parts, open);
         crate::dispatcher::start(parts);
         parts.loops.spawn(crate::reaper::run(Arc::clone(parts)));
+        parts
+            .loops
+            .spawn(crate::leftovers::clear(Arc::clone(parts)));
         parts.loops.close();
         Ok(())
     }

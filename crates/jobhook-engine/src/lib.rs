@@ -19,6 +19,7 @@ pub mod engine;
 pub mod hook;
 pub mod keyring;
 pub mod ledger;
+mod leftovers;
 mod live;
 pub mod log;
 pub mod memory;

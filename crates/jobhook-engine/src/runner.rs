@@ -55,6 +55,12 @@ pub trait Runner: fmt::Debug + Send + Sync + 'static {
 
     /// Lets go of what is kept about a job whose attempt is closed and stored.
     async fn forget(&self, job: AttemptRef);
+
+    /// The attempts about whose jobs something is kept; maybe those of other runners, too. A
+    /// server asks when it starts, because the last one may have died before it could `forget`.
+    async fn kept(&self) -> Vec<AttemptRef> {
+        Vec::new()
+    }
 }
 
 /// Which action types a runner takes.

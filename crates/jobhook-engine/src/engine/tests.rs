@@ -654,6 +654,28 @@ async fn a_job_whose_runner_was_removed_is_stopped_and_lost() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_closed_attempt_is_forgotten_by_the_next_server() {
+    let (runner, mut jobs) = HandRunner::new("hand", TypeFilter::all(), 2);
+    let bench = Bench::with(vec![runner.clone()]).await;
+    let closed = bench.launch(of_type("Any")).await;
+    let mut job = next_started(&mut jobs).await;
+    bench.engine.stop().await;
+    // Closed by a server that has no such runner, so that nobody forgets it.
+    let bench = Bench::on(bench.store, bench.clock, Vec::new()).await;
+    bench.until_closed(closed).await;
+    bench.engine.stop().await;
+
+    let bench = Bench::on(bench.store, bench.clock, vec![runner.clone()]).await;
+    assert_eq!(job.stopped().await, None, "the runner has let go of it");
+    bench.launch(of_type("Any")).await;
+    let open = next_started(&mut jobs).await.start.attempt;
+    bench.engine.stop().await;
+    let _bench = Bench::on(bench.store, bench.clock, vec![runner.clone()]).await;
+    next_started(&mut jobs).await;
+    assert_eq!(runner.kept().await, [open]);
+}
+
+#[tokio::test]
 async fn only_a_final_action_is_run_again_and_as_a_new_one() {
     let (bench, mut jobs) = Bench::one_runner(1).await;
     let id = bench.launch(of_type("Any")).await;

@@ -153,4 +153,9 @@ impl Runner for HandRunner {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&job);
     }
+
+    async fn kept(&self) -> Vec<AttemptRef> {
+        let stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
+        stops.keys().copied().collect()
+    }
 }

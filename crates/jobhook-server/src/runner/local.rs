@@ -194,11 +194,32 @@ impl Runner for LocalRunner {
                 "The run directory of a closed attempt could not be removed: {error}"
             );
         }
+        crate::crash::reached("runner.forgotten");
+    }
+
+    async fn kept(&self) -> Vec<AttemptRef> {
+        let supervisors = self.jobs.supervisors().clone();
+        let keys = tokio::task::spawn_blocking(move || supervisors.keys()).await;
+        match keys.map_err(std::io::Error::from).flatten() {
+            Ok(keys) => keys.iter().filter_map(attempt).collect(),
+            Err(error) => {
+                tracing::warn!(runner = %self.name, %error, "The run directories cannot be read: {error}");
+                Vec::new()
+            }
+        }
     }
 }
 
 fn run_key(attempt: AttemptRef) -> RunKey {
     RunKey::new(attempt.action.to_string(), attempt.number)
+}
+
+/// The attempt of `key`; `None` if the run is not one of an engine's.
+fn attempt(key: &RunKey) -> Option<AttemptRef> {
+    Some(AttemptRef {
+        action: key.id.parse().ok()?,
+        number: key.attempt,
+    })
 }
 
 /// Follows one job to its end.

@@ -178,10 +178,7 @@ impl Runs {
 
     /// Every attempt that has a run directory.
     pub(crate) fn keys(&self) -> io::Result<Vec<RunKey>> {
-        Ok(names(&self.root)?
-            .iter()
-            .filter_map(|name| RunKey::of_dir_name(name))
-            .collect())
+        keys_in(&self.root)
     }
 
     /// Takes the run directory of `key` out of sight. What cannot be kept as a spare for a run
@@ -235,6 +232,18 @@ impl Runs {
     fn staging(&self, build: &Build) -> PathBuf {
         self.root.join(format!(".staging.{build}"))
     }
+}
+
+/// Every attempt that has a run directory below `data_dir`.
+pub(crate) fn keys(data_dir: &Path) -> io::Result<Vec<RunKey>> {
+    keys_in(&data_dir.join("runs"))
+}
+
+fn keys_in(root: &Path) -> io::Result<Vec<RunKey>> {
+    Ok(names(root)?
+        .iter()
+        .filter_map(|name| RunKey::of_dir_name(name))
+        .collect())
 }
 
 /// Creates `dir` with the mode of a run directory, if it is not there.

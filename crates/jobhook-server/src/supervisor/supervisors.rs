@@ -23,6 +23,7 @@ use super::error::SupervisorError;
 use super::link::{Arrival, Link, Lost, NoLink};
 use super::message::{Answer, Exit, Notice, Request, Run, RunKey, Spec, State};
 use super::output::OutputReader;
+use super::run_dir;
 
 /// How long to try for a living supervisor before giving up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -248,6 +249,7 @@ impl Supervisors {
     pub async fn forget(&self, key: &RunKey) -> Result<(), SupervisorError> {
         match self.ask_own(&Request::Forget { key: key.clone() }).await? {
             Answer::Forgotten { trash } => {
+                crate::crash::reached("link.forget_answered");
                 if let Some(name) = trash {
                     self.empty_trash(Some(name)).await;
                 }
@@ -255,6 +257,11 @@ impl Supervisors {
             }
             other => Err(unexpected(other)),
         }
+    }
+
+    /// Every attempt that has a run directory; asks no supervisor, and blocks while it looks.
+    pub(crate) fn keys(&self) -> io::Result<Vec<RunKey>> {
+        run_dir::keys(&self.shared.data_dir)
     }
 
     /// Says that the output of `key` is read up to line `position`, so that more is told of.

@@ -73,8 +73,24 @@ fn end_of_the_action(server: &Server, step: &str) -> (End, usize) {
     let tries = end.action["history"].as_array().map_or(0, Vec::len);
     assert_eq!(tries, 1, "{step}: {}", end.action);
     assert_eq!(carriers(id), [0; 0], "{step}: nothing of it is left");
+    until("its run directory is gone", || {
+        run_directories(server)
+            .iter()
+            .all(|name| !name.contains(id))
+    });
     let ran = std::fs::read_to_string(server.dir().join("ran")).unwrap_or_default();
     (end, ran.lines().count())
+}
+
+/// Also those on their way out.
+fn run_directories(server: &Server) -> Vec<String> {
+    let runs = server.folder.path("data/runs");
+    let names = [runs.clone(), runs.join(".trash")]
+        .into_iter()
+        .flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    names
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 #[track_caller]
@@ -107,6 +123,8 @@ fn a_server_killed_at_any_step_leaves_an_action_that_the_next_one_brings_to_its_
             "store.stored_gone",
             "store.storing_close",
             "store.stored_close",
+            "link.forget_answered",
+            "runner.forgotten",
         ],
         |step| {
             let server = launch_and_die_at(step, |server| {
@@ -132,6 +150,7 @@ fn a_supervisor_killed_at_any_step_has_run_the_program_once_at_most_and_its_loss
             ("supervisor.reaped", None),
             ("supervisor.exit_unnamed", None),
             ("supervisor.recorded", Some(1)),
+            ("supervisor.discarded", Some(1)),
         ],
         |(step, expected)| {
             let server = launch_and_die_at(step, |server| {

@@ -81,7 +81,9 @@ impl Children {
             Err(error) => return Answer::Failed(error.to_string()),
         }
         self.unrecorded.retain(|(unrecorded, _)| unrecorded != key);
-        match self.runs.discard(key, &self.home.owner.build) {
+        let discarded = self.runs.discard(key, &self.home.owner.build);
+        crate::crash::reached("supervisor.discarded");
+        match discarded {
             Ok(trash) => Answer::Forgotten { trash },
             Err(error) => Answer::Failed(format!("{key} could not be discarded: {error}")),
         }
