@@ -193,7 +193,9 @@ fn stay(data_dir: &Path, idle_ms: &OsString) -> i32 {
             Ok(reactor) => {
                 cry("ready");
                 let ended = reactor.run();
-                socket::remove(data_dir, &build);
+                if lock.is_in_place() {
+                    socket::remove(data_dir, &build);
+                }
                 lock.remove();
                 // Its going without a word is what is expected of it.
                 if let Err(error) = ended {

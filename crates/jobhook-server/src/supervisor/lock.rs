@@ -20,7 +20,7 @@ const LAST_BREATH: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -51,13 +51,22 @@ impl Lock {
             if let Some(own) = Process::of(std::process::id() as i32) {
                 write!(file, "{} {}", own.pid, own.started)?;
             }
-            return Ok(Some(Lock { path, _file: file }));
+            return Ok(Some(Lock { path, file }));
         }
     }
 
-    /// Removes the lock file as well: nothing of this build is left to guard.
+    /// Whether its file still lies where it was taken. If not, somebody deleted the data
+    /// directory, and whatever is there by now belongs to a successor.
+    pub(crate) fn is_in_place(&self) -> bool {
+        is_at(&self.file, &self.path).unwrap_or(false)
+    }
+
+    /// Removes the lock file as well, if it is still in its place: nothing of this build is left
+    /// to guard.
     pub(crate) fn remove(self) {
-        let _ = std::fs::remove_file(&self.path);
+        if self.is_in_place() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -108,6 +117,18 @@ mod tests {
         lock.remove();
         assert!(!dir.path().join(build.lock_name()).exists());
         assert!(Lock::take(dir.path(), &build).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_deleted_leaves_its_successors_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let build = Build::of(Path::new("/proc/self/exe")).unwrap();
+        let old = Lock::take(dir.path(), &build).unwrap().unwrap();
+        std::fs::remove_file(dir.path().join(build.lock_name())).unwrap();
+        assert!(!old.is_in_place());
+        let new = Lock::take(dir.path(), &build).unwrap().unwrap();
+        old.remove();
+        assert!(new.is_in_place());
     }
 
     #[test]

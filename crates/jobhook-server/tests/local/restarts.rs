@@ -291,3 +291,43 @@ async fn random_kills_of_the_supervisor_run_nothing_twice_and_leave_nothing() {
     assert!(lost > 0, "no kill came early enough to show anything");
     fixture.pid().await;
 }
+
+/// The names in a folder, sorted.
+fn names(folder: &std::path::Path) -> Vec<std::ffi::OsString> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn an_idle_supervisor_whose_directory_is_deleted_ends_and_brings_nothing_back() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("data");
+    std::fs::create_dir(&dir).unwrap();
+    let (server, _told) = Supervisors::open(&dir, options()).await.unwrap();
+    let pid = server.own_pid().await.unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    // It stays for as long as a server is connected.
+    drop(server);
+    until_dead(pid).await;
+    assert!(names(parent.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_supervisor_whose_directory_was_made_anew_takes_nothing_from_its_successor() {
+    let fixture = Fixture::open().await;
+    let old = fixture.pid().await;
+    std::fs::remove_dir_all(fixture.dir()).unwrap();
+    std::fs::create_dir(fixture.dir()).unwrap();
+    let (server, _told) = Supervisors::open(fixture.dir(), options()).await.unwrap();
+    let new = server.own_pid().await.unwrap();
+    assert_ne!(new, old);
+    let before = names(fixture.dir());
+    let fixture = fixture.reopen(options()).await;
+    until_dead(old).await;
+    assert_eq!(names(fixture.dir()), before);
+    // The next server finds it, and no third one is started beside it.
+    let fixture = fixture.reopen(options()).await;
+    assert_eq!(fixture.pid().await, new);
+}
