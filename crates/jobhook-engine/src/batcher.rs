@@ -37,6 +37,28 @@ struct Item {
     answer: oneshot::Sender<Result<Vec<Answer>, WriteFailure>>,
 }
 
+/// Writes of one transaction, and who waits for how many of their answers.
+#[derive(Debug, Default)]
+struct Batch {
+    writes: Vec<Write>,
+    waiting: Vec<(usize, oneshot::Sender<Result<Vec<Answer>, WriteFailure>>)>,
+}
+
+impl Batch {
+    fn add(&mut self, item: Item) {
+        self.waiting.push((item.writes.len(), item.answer));
+        self.writes.extend(item.writes);
+    }
+
+    /// Takes off the second half; what belongs together stays together.
+    fn split(&mut self) -> Batch {
+        let waiting = self.waiting.split_off(self.waiting.len() / 2);
+        let kept = self.waiting.iter().map(|(count, _)| count).sum();
+        let writes = self.writes.split_off(kept);
+        Batch { writes, waiting }
+    }
+}
+
 /// A store's failure, shared by all whose writes it took with it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
@@ -101,43 +123,47 @@ async fn run(
     clock: Arc<dyn Clock>,
     mut items: mpsc::Receiver<Item>,
 ) {
-    let mut batch = Vec::new();
-    while items.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        commit(&*store, &changes, &*clock, std::mem::take(&mut batch)).await;
+    let mut gathered = Vec::new();
+    while items.recv_many(&mut gathered, MAX_BATCH).await > 0 {
+        // Whoever was answered just now may be about to write again: let them, once, or they
+        // would miss this commit and always the next. An idle server loses nothing by it.
+        tokio::task::yield_now().await;
+        let mut batch = Batch::default();
+        gathered.drain(..).for_each(|item| batch.add(item));
+        while let Ok(item) = items.try_recv() {
+            batch.add(item);
+        }
+        commit(&*store, &changes, &*clock, batch).await;
     }
 }
 
 /// Commits a batch, in halves where its data is refused.
-async fn commit(store: &dyn Store, changes: &Changes, clock: &dyn Clock, batch: Vec<Item>) {
+async fn commit(store: &dyn Store, changes: &Changes, clock: &dyn Clock, batch: Batch) {
     let mut pending = vec![batch];
     while let Some(mut batch) = pending.pop() {
-        let writes: Vec<Write> = batch
-            .iter_mut()
-            .flat_map(|item| item.writes.iter().cloned())
-            .collect();
-        match store.apply(&writes, clock.now()).await {
-            Ok(answers) => answer(changes, batch, &writes, answers),
-            Err(StoreError::Data(_)) if batch.len() > 1 => {
-                let rest = batch.split_off(batch.len() / 2);
+        match store.apply(&batch.writes, clock.now()).await {
+            Ok(answers) => answer(changes, batch, answers),
+            Err(StoreError::Data(_)) if batch.waiting.len() > 1 => {
+                let rest = batch.split();
                 // The first half is popped first, so the order stands.
                 pending.push(rest);
                 pending.push(batch);
             }
             Err(error) => {
-                tracing::error!(error = %chain(&error), writes = writes.len(), "The store failed a batch of writes");
+                tracing::error!(error = %chain(&error), writes = batch.writes.len(), "The store failed a batch of writes");
                 let failure = WriteFailure::from(error);
-                for item in batch {
+                for (_, waiting) in batch.waiting {
                     // Who asked may have gone away.
-                    let _ = item.answer.send(Err(failure.clone()));
+                    let _ = waiting.send(Err(failure.clone()));
                 }
             }
         }
     }
 }
 
-fn answer(changes: &Changes, batch: Vec<Item>, writes: &[Write], answers: Vec<Answer>) {
+fn answer(changes: &Changes, batch: Batch, answers: Vec<Answer>) {
     let mut work = false;
-    for (write, answer) in writes.iter().zip(&answers) {
+    for (write, answer) in batch.writes.iter().zip(&answers) {
         let Ok(written) = answer else { continue };
         if let Some(id) = write.action() {
             changes.changed(id);
@@ -161,9 +187,9 @@ fn answer(changes: &Changes, batch: Vec<Item>, writes: &[Write], answers: Vec<An
         changes.work_came();
     }
     let mut answers = answers.into_iter();
-    for item in batch {
-        let own = answers.by_ref().take(item.writes.len()).collect();
-        let _ = item.answer.send(Ok(own));
+    for (count, waiting) in batch.waiting {
+        let own = answers.by_ref().take(count).collect();
+        let _ = waiting.send(Ok(own));
     }
 }
 

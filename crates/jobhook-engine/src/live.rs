@@ -27,7 +27,7 @@ pub(crate) struct Watched {
 }
 
 /// What is known of a job, as far as its driver needs it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notes {
     /// Cancellation is wanted.
     pub(crate) cancelled: bool,
@@ -96,12 +96,22 @@ impl Watched {
         *self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes a note, and wakes the driver where that gives it something to do. That a job
+    /// was heard again only puts things off: the driver sees that when its time has come.
     pub(crate) fn note(&self, write: impl FnOnce(&mut Notes)) {
-        write(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changed.notify_one();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *notes;
+        write(&mut notes);
+        let heard_again = Notes {
+            heard_at: before.heard_at.and(notes.heard_at),
+            ..before
+        };
+        if *notes != heard_again {
+            self.changed.notify_one();
+        }
     }
 
-    /// Returns once a note was written; one written before counts.
+    /// Returns once a note that matters was written; one written before counts.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }

@@ -1,7 +1,7 @@
 //! `jobhook check`: would a server start and its jobs too, and with what.
 //!
 //! Everything that is wrong is told, not the first thing only: each part gives its
-//! [`Finding`]s, and what they say is all that decides. Nothing is made, nothing started.
+//! [`Finding`]s, and what they say is all that decides. Nothing is left behind, nothing started.
 
 mod place;
 mod program;
@@ -37,6 +37,7 @@ type Finding = Result<String, String>;
 
 pub(crate) async fn run(check: Check, surroundings: &Surroundings, output: &mut Output) -> Outcome {
     let local = Local::find(&check.local, surroundings)?;
+    local.log_filter()?;
     let mut findings: Vec<Finding> = describe(&local.config).into_iter().map(Ok).collect();
     match look_at(&local.data_directory) {
         Ok(what) => {

@@ -65,6 +65,16 @@ impl Local {
             log: surroundings.get("JOBHOOK_LOG").map(str::to_owned),
         })
     }
+
+    /// What is to be logged.
+    pub(crate) fn log_filter(&self) -> Result<EnvFilter, Failure> {
+        let wanted = self.log.as_deref().unwrap_or("info");
+        EnvFilter::try_new(wanted).map_err(|error| {
+            Failure::usage(format_args!(
+                "JOBHOOK_LOG: `{wanted}` is no log filter: {error}"
+            ))
+        })
+    }
 }
 
 pub(crate) async fn run(serve: Serve, surroundings: &Surroundings, output: &mut Output) -> Outcome {
@@ -110,14 +120,8 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 /// Sends the log to standard error, as `JOBHOOK_LOG` says.
 fn write_log(local: &Local) -> Result<(), Failure> {
-    let wanted = local.log.as_deref().unwrap_or("info");
-    let filter = EnvFilter::try_new(wanted).map_err(|error| {
-        Failure::usage(format_args!(
-            "JOBHOOK_LOG: `{wanted}` is no log filter: {error}"
-        ))
-    })?;
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(local.log_filter()?)
         .with_writer(std::io::stderr);
     let log = log
         .with_target(false)

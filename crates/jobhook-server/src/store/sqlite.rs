@@ -24,6 +24,7 @@
 mod binds;
 mod bulk;
 mod columns;
+mod crash_points;
 mod flush;
 mod foreseen;
 mod open;
@@ -101,7 +102,10 @@ impl Store for SqliteStore {
             return Ok(Vec::new());
         }
         let mut session = self.writer.session().await?;
-        session.apply(self.limits, writes, now).await
+        crash_points::storing(writes);
+        let answers = session.apply(self.limits, writes, now).await?;
+        crash_points::stored(writes, &answers);
+        Ok(answers)
     }
 
     async fn action(&self, id: ActionId) -> Result<Option<Action>, StoreError> {

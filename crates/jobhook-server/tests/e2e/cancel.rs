@@ -8,7 +8,9 @@ use jobhook_protocol::SecretKey;
 use jobhook_protocol::signature::sign_webda;
 use serde_json::{Value, json};
 
-use crate::server::{End, Server, carriers, until};
+use crate::client::End;
+use crate::processes::{carriers, until};
+use crate::server::Server;
 
 /// `stubborn` jobs hear SIGTERM and go on, with descendants that ignore it too. `sleeping` ones
 /// end when they are asked; `telling` ones write their key to a file and wait.
@@ -102,7 +104,7 @@ fn actions_that_are_cancelled_while_they_start_end_cancelled_and_are_not_tried_a
         let id = server.launch(&json!({"type": "Sleep", "attempts": 5}));
         if number.is_multiple_of(2) {
             // Between the claim and the start, or thereabouts.
-            let taken = |event: &crate::server::Event| event.data["status"] != "QUEUED";
+            let taken = |event: &crate::client::Event| event.data["status"] != "QUEUED";
             server.events(&id, 0).find(taken).unwrap();
         }
         let (status, action) = server.cancel(&id);
@@ -199,5 +201,32 @@ fn a_success_said_before_the_end_stands_against_a_simultaneous_cancel() {
         );
         assert_eq!(runs(&server, id), 1);
         assert_eq!(carriers(id), [0; 0], "nothing of it is left");
+    }
+}
+
+#[test]
+fn a_cancel_is_carried_out_by_the_next_server_if_the_first_dies_over_it_even_after_an_upgrade() {
+    let mut server = Server::start(RUNNERS);
+    let ids: Vec<String> = (0..4)
+        .map(|_| server.launch(&json!({"type": "Stubborn", "attempts": 5})))
+        .collect();
+    for id in &ids {
+        server.line(id, "ready");
+    }
+    for id in &ids[..3] {
+        assert_eq!(server.cancel(id).0, 200);
+        server.kill();
+        server.start_again();
+    }
+    // The next build talks to the supervisor of the one before.
+    server.kill();
+    server.replace_program();
+    server.start_again();
+    assert_eq!(server.cancel(&ids[3]).0, 200);
+    for id in &ids {
+        let End { action, .. } = server.end_of(id);
+        check_cancelled(&action);
+        assert_eq!(carriers(id), [0; 0], "nothing of it is left");
+        assert_eq!(runs(&server, id), 1);
     }
 }

@@ -6,5 +6,17 @@
 )]
 
 mod cancel;
+mod client;
+mod command;
+mod job;
+mod outcomes;
+mod processes;
+mod refusals;
+mod reports;
+mod secrets;
 mod server;
+#[cfg(feature = "crash-points")]
+mod starts;
+mod stopping;
 mod survival;
+mod watching;

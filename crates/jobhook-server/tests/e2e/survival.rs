@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{End, Server, carriers, end, is_alive, until};
+use crate::client::End;
+use crate::processes::{belonging_to, carriers, end, is_alive, until};
+use crate::server::Server;
 
 /// Children that write numbered lines until the file `go-N` is there, and end with code N.
 const WRITERS: &str = r#"
@@ -226,4 +228,89 @@ fn a_supervisor_killed_while_no_server_is_there_is_found_out_by_the_next_server(
         kill_supervisor();
         server.start_again();
     });
+}
+
+#[test]
+fn a_job_that_a_new_server_takes_up_keeps_its_place_among_those_that_may_run_at_once() {
+    let config = WRITERS.replacen("[runners.writers]", "[runners.writers]\nconcurrency = 1", 1);
+    let mut server = Server::start(&config);
+    let launch = |server: &Server, code: i64| {
+        server.launch(&json!({"type": "Write", "arguments": {"code": code}}))
+    };
+    let (first, second) = (launch(&server, 1), launch(&server, 2));
+    server.line(&first, "line 1");
+    server.kill();
+    server.start_again();
+    // By now everything that waits has been looked at.
+    let parent = server.launch(&json!({"type": "Parent"}));
+    server.end_of(&parent);
+    server.line(&first, "line 5");
+    assert_eq!(server.action(&second)["status"], "QUEUED");
+    Writers::let_go(&server, &[1, 2]);
+    for (code, id) in [(1, first), (2, second)] {
+        check_writer(code, &server.end_of(&id));
+    }
+}
+
+/// Short jobs, each with its own exit code.
+const SHORT: &str = r#"
+[runners.short]
+type = "LocalRunner"
+command = "sh"
+args = ["-c", "echo $JOB_ID >> ran; echo begun; sleep 0.0${arguments.code}; echo done; exit ${arguments.code}"]
+"#;
+
+#[test]
+fn whatever_is_killed_when_ever_no_program_runs_twice_and_every_action_ends_with_the_truth() {
+    let mut server = Server::start(SHORT);
+    let mut ids = Vec::new();
+    for round in 0..30_usize {
+        for code in 1..=4 {
+            let launch = json!({"type": "Short", "arguments": {"code": code}});
+            ids.push((code, server.launch(&launch)));
+        }
+        if round.is_multiple_of(3) {
+            // So that not all kills meet a start.
+            let (_, id) = &ids[round];
+            server.end_of(id);
+        }
+        if round % 5 == 4 {
+            supervisors(&server).into_iter().for_each(end);
+        }
+        if round % 5 != 3 {
+            server.kill();
+            server.start_again();
+        }
+    }
+    let mut lost = 0;
+    for (code, id) in &ids {
+        let End { action, lines } = server.end_of(id);
+        let ran = std::fs::read_to_string(server.dir().join("ran")).unwrap();
+        let runs = ran.lines().filter(|line| line == id).count();
+        let tries = action["history"].as_array().unwrap();
+        assert_eq!(tries.len(), 1, "{action}");
+        assert_eq!(action["status"], "ERROR", "{action}");
+        if action["errorName"] == "lost" {
+            check_lost(&tries[0]);
+            assert!(runs <= 1, "{id} ran {runs} times");
+            lost += 1;
+        } else {
+            let saw = format!("the program exited with code {code}");
+            assert_eq!(action["witness"]["saw"], saw, "{action}");
+            assert_eq!(lines, ["begun", "done"], "{action}");
+            assert_eq!(runs, 1, "{action}");
+        }
+        assert_eq!(carriers(id), [0; 0], "nothing of it is left");
+    }
+    // The supervisor died six times, with at most the jobs of a round or two.
+    assert!(lost <= 60, "{lost}");
+}
+
+fn supervisors(server: &Server) -> Vec<i32> {
+    let is_one = |pid: &i32| {
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains("__jobhook-supervisor")
+    };
+    let all = belonging_to(server.dir()).into_iter();
+    all.filter(is_one).collect()
 }

@@ -8,8 +8,10 @@
 
 mod access;
 mod api;
-mod bad_input;
+mod bad_report;
+mod bad_signature;
 mod hook;
+mod launch;
 mod listen;
 mod server;
 mod storm;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, TOKEN_SHA256, memory, shell, text};
+use crate::command::{JOBHOOK, TOKEN_SHA256, shell, text};
+use crate::processes::{carriers, memory};
+use crate::server::Server;
 
 /// Status, name and sentence of the error, and what the runner saw.
 fn judgement(action: &Value) -> [&str; 4] {
@@ -42,10 +44,7 @@ fn an_exit_code_that_shells_use_for_a_signal_is_explained_and_not_taken_for_one(
 
 #[test]
 fn a_job_that_said_success_and_then_fails_is_a_success_with_two_witnesses_that_disagree() {
-    let script = format!(
-        "{} report --status SUCCESS && exit 1",
-        crate::server::JOBHOOK
-    );
+    let script = format!("{} report --status SUCCESS && exit 1", JOBHOOK);
     let server = Server::start(&shell("T", &script, ""));
     let action = server.outcome("T", &[]);
     assert_eq!(
@@ -60,7 +59,7 @@ fn a_job_that_said_success_and_then_fails_is_a_success_with_two_witnesses_that_d
 fn a_job_that_said_error_and_stays_is_killed_after_its_linger() {
     let script = format!(
         "trap '' TERM; {} report --error 'disk full'; while :; do sleep 600; done",
-        crate::server::JOBHOOK
+        JOBHOOK
     );
     let server = Server::start(&shell("T", &script, "linger = \"1s\"\ngrace = \"1s\""));
     let action = server.outcome("T", &[]);
@@ -204,4 +203,35 @@ fn a_flood_of_short_lines_costs_no_memory_and_what_is_dropped_is_counted() {
         "read a; case $a in *true*) exit;; esac; head -c 50000000 /dev/zero | tr '\\0' x | fold -w 99",
         0,
     );
+}
+
+#[test]
+fn a_program_that_leaves_daemons_behind_has_ended_all_the_same_and_they_go_with_it() {
+    let script = "sh -c 'sleep 1000 & setsid sleep 1001 & echo started' & wait; exit 5";
+    let server = Server::start(&shell("T", script, ""));
+    let action = server.outcome("T", &[]);
+    assert_eq!(action["errorMessage"], "the program exited with code 5");
+    assert_eq!(server.texts(&action), ["started"]);
+    assert_eq!(carriers(text(&action, "uuid")), [0; 0]);
+}
+
+#[test]
+fn a_line_of_ten_megabytes_with_bytes_that_are_no_text_is_kept_in_pieces() {
+    // An `é`, a byte that is no text, and plain letters, so that pieces end in all of them.
+    let script = "yes \"$(printf '\\303\\251\\377xyz')\" | tr -d '\\n' | head -c 10000002";
+    let server = Server::start(&shell("T", script, ""));
+    let action = server.outcome("T", &[]);
+    assert_eq!(action["status"], "SUCCESS", "{action}");
+    let pieces = server.texts(&action);
+    assert!(pieces.iter().all(|piece| piece.len() <= 2 * 64 * 1024));
+    assert!(pieces.len() <= 160, "{} pieces", pieces.len());
+    let whole = pieces.concat();
+    let expected = "é\u{fffd}xyz".repeat(10_000_002 / 6);
+    // A comparison that fails should not print all of it.
+    let same = whole.bytes().zip(expected.bytes());
+    assert_eq!(
+        same.take_while(|(one, other)| one == other).count(),
+        expected.len()
+    );
+    assert_eq!(whole.len(), expected.len());
 }
