@@ -21,6 +21,8 @@ mod tree;
 mod variables;
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

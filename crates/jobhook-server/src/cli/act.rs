@@ -5,6 +5,7 @@ use clap::Args;
 use super::api::{Api, ServerOptions, action_id};
 use super::exit::{Exit, Outcome};
 use super::output::Output;
+use super::watch::at_once;
 use crate::config::Surroundings;
 
 /// Cancel an action
@@ -28,7 +29,8 @@ pub(crate) struct Cancel {
 
 /// Launch an action that is over once more
 ///
-/// Prints the id of the new action alone.
+/// Prints the id of the new action alone. The exit code is 0 once it is launched; or 1, with the
+/// reason on standard error, if it ended as ERROR at once, because no runner takes its type.
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
     /// The action's id
@@ -72,5 +74,6 @@ pub(crate) async fn retry(
     } else {
         output.line(&action.body.uuid)?;
     }
-    Ok(Exit::Success)
+    output.flush()?;
+    Ok(at_once(&action.body, retry.json, output))
 }

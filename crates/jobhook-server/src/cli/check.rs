@@ -1,7 +1,7 @@
 //! `jobhook check`: would a server start and its jobs too, and with what.
 //!
 //! Everything that is wrong is told, not the first thing only: each part gives its
-//! [`Finding`]s, and what they say is all that decides. Nothing is made, nothing started.
+//! [`Finding`]s, and what they say is all that decides. Nothing is left behind, nothing started.
 
 mod place;
 mod program;

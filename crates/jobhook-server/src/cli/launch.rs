@@ -7,16 +7,18 @@ use clap::Args;
 use jobhook_protocol::Json;
 
 use super::api::{Api, LaunchBody, ServerOptions};
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Failure, Outcome};
 use super::follow::Follower;
 use super::output::Output;
-use super::watch::{Lines, watch};
+use super::watch::{Lines, at_once, watch};
 use crate::config::{Surroundings, duration};
 
 /// Launch an action
 ///
 /// Prints the action's id alone. With --wait or --follow the exit code is the action's:
-/// 0 SUCCESS, 1 ERROR, 2 TIMEOUT, 3 CANCELLED.
+/// 0 SUCCESS, 1 ERROR, 2 TIMEOUT, 3 CANCELLED. Without them it is 0 once the action is
+/// launched; or 1, with the reason on standard error, if it ended as ERROR at once, because no
+/// runner takes its type.
 #[derive(Debug, Args)]
 pub(crate) struct Launch {
     /// The action's type, which picks the runner
@@ -29,7 +31,7 @@ pub(crate) struct Launch {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     attempts: Option<u32>,
     /// How long one try may run, such as 90s or 2h [default: no limit]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = run_timeout)]
     timeout: Option<Duration>,
     /// Wait until it is over, and say how it ended
     #[arg(long)]
@@ -61,7 +63,7 @@ pub(crate) async fn run(
         timeout: launch.timeout.and_then(seconds),
     };
     let launched = api.launch(&body).await?;
-    let id = launched.body.uuid;
+    let id = launched.body.uuid.clone();
     let watches = launch.wait || launch.follow;
     if !launch.json {
         output.line(&id)?;
@@ -70,7 +72,7 @@ pub(crate) async fn run(
     }
     output.flush()?;
     if !watches {
-        return Ok(Exit::Success);
+        return Ok(at_once(&launched.body, launch.json, output));
     }
     let (follower, lines) = if launch.follow {
         (Follower::of_a_launch(&api, &id), Lines::Err)
@@ -78,6 +80,17 @@ pub(crate) async fn run(
         (Follower::of_the_end(&api, &id), Lines::Nowhere)
     };
     watch(follower, &id, lines, launch.json, output).await
+}
+
+/// A timeout that some job could keep.
+fn run_timeout(text: &str) -> Result<Duration, String> {
+    match duration(text) {
+        Ok(Duration::ZERO) => {
+            Err("no job ends within no time; leave the flag out for no limit".to_owned())
+        }
+        Ok(timeout) => Ok(timeout),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Whole seconds as a whole number.
@@ -121,6 +134,7 @@ pub(crate) fn json_argument(flag: &str, text: &str, directory: &Path) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use super::super::exit::Exit;
     use super::*;
 
     fn read(text: &str) -> Result<String, String> {

@@ -48,7 +48,7 @@ pub(crate) async fn run(list: List, surroundings: &Surroundings, output: &mut Ou
         output.body(&page.text)?;
         return Ok(Exit::Success);
     }
-    for line in table(&page.body.actions, &output.out_style) {
+    for line in table(&page.body.actions, &output.out_style, output.out_width()) {
         output.line(&line)?;
     }
     output.flush()?;
@@ -61,7 +61,8 @@ pub(crate) async fn run(list: List, surroundings: &Surroundings, output: &mut Ou
     Ok(Exit::Success)
 }
 
-fn table(actions: &[ActionBody], style: &Style) -> Vec<String> {
+/// `terminal`: the terminal's width, to which the last column is cut; `None` leaves it whole.
+fn table(actions: &[ActionBody], style: &Style, terminal: Option<usize>) -> Vec<String> {
     if actions.is_empty() {
         return Vec::new();
     }
@@ -85,6 +86,8 @@ fn table(actions: &[ActionBody], style: &Style) -> Vec<String> {
         widths.max().unwrap_or_default()
     };
     let (id, kind, tries, launched) = (width(0), width(1), width(2), width(3));
+    // The status has 9, and there are two spaces after each column.
+    let room = terminal.map(|terminal| room(id + kind + tries + launched + 9 + 10, terminal));
     let statuses = std::iter::once(format!("{:9}", "STATUS"))
         .chain(actions.iter().map(|action| style.status(action.status, 9)));
     rows.iter()
@@ -92,7 +95,11 @@ fn table(actions: &[ActionBody], style: &Style) -> Vec<String> {
         .map(|(row, status)| {
             format!(
                 "{:id$}  {status}  {:kind$}  {:>tries$}  {:launched$}  {}",
-                row[0], row[1], row[2], row[3], row[4]
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                cut(&row[4], room)
             )
             .trim_end()
             .to_owned()
@@ -105,18 +112,30 @@ fn cell(text: &str) -> String {
     shown(text).replace('\t', "\\t")
 }
 
-/// How far it is, or what went wrong, in at most 60 characters.
+/// How much of a line is left after `taken` columns. Where too little is, the line may go on in
+/// the next one, to its end.
+fn room(taken: usize, terminal: usize) -> usize {
+    const LEAST: usize = 20;
+    (taken + LEAST).next_multiple_of(terminal.max(1)) - taken
+}
+
+/// At most `room` characters of a text.
+fn cut(text: &str, room: Option<usize>) -> String {
+    match room {
+        Some(room) if text.chars().count() > room => {
+            text.chars().take(room - 1).chain(['…']).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// How far it is, or what went wrong.
 fn remark(action: &ActionBody) -> String {
-    const MOST: usize = 60;
-    let text = if action.status.is_final() {
+    if action.status.is_final() {
         words::error(None, action.error_message.as_deref())
     } else {
         words::progress(action)
-    };
-    if text.chars().count() <= MOST {
-        return text;
     }
-    text.chars().take(MOST - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -136,6 +155,18 @@ mod tests {
 ID    STATUS     TYPE        TRY  LAUNCHED
 a-1   RUNNING    WordCount  1/10  2025-11-24 16:00:00 UTC  5 %
 a-22  ERROR      T           1/1  2025-11-24 16:00:01 UTC  no runner found";
-        assert_eq!(table(&actions, &Style::default()).join("\n"), expected);
+        assert_eq!(
+            table(&actions, &Style::default(), None).join("\n"),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_reason_is_cut_to_the_terminal_and_never_to_nothing() {
+        assert_eq!(room(60, 100), 40);
+        assert_eq!(room(95, 80), 65);
+        assert_eq!(cut("abcdef", Some(4)), "abc…");
+        assert_eq!(cut("abcd", Some(4)), "abcd");
+        assert_eq!(cut("abcdef", None), "abcdef");
     }
 }

@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
 
 use jobhook_protocol::Status;
 
@@ -32,6 +34,8 @@ pub(crate) struct Output {
     pub(crate) out_style: Style,
     /// How to show text on standard error.
     pub(crate) err_style: Style,
+    /// How wide the terminal is, if somebody said so in `COLUMNS`.
+    columns: Option<usize>,
     /// Whether the last line of the terminal is one that will be written over.
     passing: bool,
 }
@@ -49,6 +53,9 @@ impl Output {
             err: Box::new(io::stderr()),
             out_style: style(io::stdout().is_terminal()),
             err_style: style(io::stderr().is_terminal()),
+            columns: surroundings
+                .get("COLUMNS")
+                .and_then(|columns| columns.parse().ok()),
             passing: false,
         }
     }
@@ -88,6 +95,15 @@ impl Output {
         let _ = write!(self.err, "{}", shortened(text, PASSING_WIDTH));
         let _ = self.err.flush();
         self.passing = true;
+    }
+
+    /// How many characters fit into a line of standard output; `None` off a terminal, where a
+    /// line may be of any length, and where nobody knows.
+    pub(crate) fn out_width(&self) -> Option<usize> {
+        if !self.out_style.terminal {
+            return None;
+        }
+        self.columns.or_else(terminal_width)
     }
 
     /// Whether standard error is a terminal.
@@ -140,6 +156,22 @@ impl Style {
             text.to_owned()
         }
     }
+}
+
+/// The width of the terminal that is standard output. The system tells it only to unsafe code,
+/// or to `stty`, which is on every system with terminals.
+fn terminal_width() -> Option<usize> {
+    let terminal = io::stdout().as_fd().try_clone_to_owned().ok()?;
+    let told = Command::new("stty")
+        .arg("size")
+        .stdin(terminal)
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let told = String::from_utf8(told.stdout).ok()?;
+    let columns = told.split_whitespace().nth(1)?.parse().ok()?;
+    // A terminal that does not know says 0.
+    (columns > 0).then_some(columns)
 }
 
 /// A text that somebody else wrote, on one line and without a grip on the terminal.
@@ -221,6 +253,7 @@ pub(crate) mod capture {
             err: Box::new(err.clone()),
             out_style: style,
             err_style: style,
+            columns: None,
             passing: false,
         };
         (output, out, err)

@@ -7,7 +7,7 @@ use jobhook_engine::clock::{Clock, SystemClock, Timestamp};
 use jobhook_engine::log::LogLimits;
 
 use super::exit::{Exit, Failure, Outcome};
-use super::output::Output;
+use super::output::{Output, shown};
 use super::serve::{Local, LocalOptions};
 use crate::config::Surroundings;
 use crate::data_dir;
@@ -67,7 +67,13 @@ pub(crate) async fn run(token: Token, surroundings: &Surroundings, output: &mut 
         }
         TokenCommand::List { local } => {
             let local = Local::find(&local, surroundings)?;
-            for token in open(&local).await?.list().await.map_err(failed)? {
+            let stored = match existing(&local).await? {
+                Some(store) => store.list().await.map_err(failed)?,
+                None => Vec::new(),
+            };
+            let fixed = &local.config.auth.tokens;
+            let none = stored.is_empty() && fixed.is_empty();
+            for token in stored {
                 let (created, used) = (time(token.created_at), token.last_used_at.map(time));
                 let used = used.map_or_else(
                     || "never used".to_owned(),
@@ -78,17 +84,25 @@ pub(crate) async fn run(token: Token, surroundings: &Surroundings, output: &mut 
                     token.scope, token.name
                 ))?;
             }
-            for token in &local.config.auth.tokens {
+            for token in fixed {
                 output.line(&format!(
                     "{:<8}  in the configuration  {}",
-                    token.scope, token.name
+                    token.scope,
+                    shown(&token.name)
                 ))?;
+            }
+            if none {
+                output.note("no tokens");
             }
         }
         TokenCommand::Revoke { name, local } => {
             let local = Local::find(&local, surroundings)?;
             refuse_configured(&local, &name)?;
-            if !open(&local).await?.revoke(&name).await.map_err(failed)? {
+            let revoked = match existing(&local).await? {
+                Some(store) => store.revoke(&name).await.map_err(failed)?,
+                None => false,
+            };
+            if !revoked {
                 return Err(Failure::new(
                     Exit::Other,
                     format_args!("there is no token called `{name}`"),
@@ -106,6 +120,18 @@ async fn open(local: &Local) -> Result<SqliteStore, Failure> {
     SqliteStore::open(&data_dir::database(&folder), LogLimits::default())
         .await
         .map_err(failed)
+}
+
+/// The tokens of the data directory, if it has any: to look makes nothing.
+async fn existing(local: &Local) -> Result<Option<SqliteStore>, Failure> {
+    let there = data_dir::database(&local.data_directory)
+        .try_exists()
+        .map_err(failed)?;
+    Ok(if there {
+        Some(open(local).await?)
+    } else {
+        None
+    })
 }
 
 fn refuse_configured(local: &Local, name: &str) -> Result<(), Failure> {

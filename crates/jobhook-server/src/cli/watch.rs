@@ -21,6 +21,20 @@ pub(crate) enum Lines {
     Nowhere,
 }
 
+/// What comes of an action that nobody waits for: if it was over as soon as it was launched,
+/// because no runner takes it, that is said and is the exit code.
+pub(crate) fn at_once(action: &ActionBody, as_json: bool, output: &mut Output) -> Exit {
+    if !action.status.is_final() {
+        return Exit::Success;
+    }
+    if !as_json {
+        for line in words::ending(action, &output.err_style) {
+            output.note(&line);
+        }
+    }
+    action.status.into()
+}
+
 /// Watches an action to its end and shows how it ended: with `as_json` its body on standard
 /// output, else a few lines on standard error.
 ///

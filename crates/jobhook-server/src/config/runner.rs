@@ -41,7 +41,7 @@ pub enum RunnerKind {
 #[serde(deny_unknown_fields)]
 pub struct LocalRunner {
     /// The action types it takes. Default: every type that no runner before it takes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_actions")]
     pub actions: Option<Vec<String>>,
     /// How many of its jobs may run at once. Webda's name is `concurrencyLimit`.
     /// Default: 100.
@@ -66,7 +66,7 @@ pub struct LocalRunner {
     /// The program: a path, or a name that is looked up in `PATH`.
     pub command: String,
     /// The program's arguments. Default: none.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_args")]
     pub args: Vec<String>,
     /// The directory it starts in. Default: the configuration file's.
     #[serde(default)]
@@ -267,6 +267,36 @@ fn yes() -> bool {
 
 fn jobhook() -> String {
     "jobhook".to_owned()
+}
+
+fn read_actions<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Vec<String>>, D::Error> {
+    let texts = Texts("a list of action types, such as [\"WordCount\"]");
+    source.deserialize_seq(texts).map(Some)
+}
+
+fn read_args<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
+    source.deserialize_seq(Texts(
+        "a list of texts, such as [\"-v\", \"${arguments.path}\"]",
+    ))
+}
+
+/// A list of texts, and what one looks like.
+struct Texts(&'static str);
+
+impl<'de> Visitor<'de> for Texts {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<String>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = items.next_element()? {
+            texts.push(text);
+        }
+        Ok(texts)
+    }
 }
 
 /// A variable is a text, but nobody should have to write `PORT = "8080"`.

@@ -244,6 +244,19 @@ fn an_empty_list_of_actions_is_refused() {
 }
 
 #[test]
+fn a_list_that_is_none_is_told_what_one_looks_like() {
+    let runner = "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\n";
+    refused(
+        &format!("{runner}actions = \"WordCount\"\n"),
+        "jobhook.toml:4:11: runners.any.actions: expected a list of action types, such as [\"WordCount\"], found string \"WordCount\"",
+    );
+    refused(
+        &format!("{runner}args = \"-v\"\n"),
+        "jobhook.toml:4:8: runners.any.args: expected a list of texts, such as [\"-v\", \"${arguments.path}\"], found string \"-v\"",
+    );
+}
+
+#[test]
 fn a_concurrency_of_nothing_is_refused() {
     refused(
         "[runners.any]\ntype = \"LocalRunner\"\ncommand = \"a\"\nconcurrency = 0\n",

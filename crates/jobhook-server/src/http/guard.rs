@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::Request;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -18,7 +18,13 @@ use jobhook_protocol::Code;
 use super::inbox::Inbox;
 use super::refusal::Refused;
 
-pub(super) async fn guard(request: Request, next: Next) -> Response {
+/// What was asked for; a nested router sees its own part of the path only.
+#[derive(Clone)]
+struct Asked(Uri);
+
+pub(super) async fn guard(mut request: Request, next: Next) -> Response {
+    let asked = Asked(request.uri().clone());
+    request.extensions_mut().insert(asked);
     let noted = tracing::enabled!(tracing::Level::DEBUG).then(|| {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         (method, path, Instant::now())
@@ -40,7 +46,8 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
 
 /// Nothing is here.
 pub(super) async fn not_found(request: Request) -> Response {
-    let path = request.uri().path();
+    let asked = request.extensions().get::<Asked>();
+    let path = asked.map_or(request.uri(), |asked| &asked.0).path();
     let detail = format!("there is nothing at {path}");
     drop(Inbox::of(request));
     Refused::new(Code::NotFound, detail).into_response()
@@ -71,6 +78,22 @@ mod tests {
     use tower_service::Service;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_there_is_named_with_its_whole_path() {
+        let api = Router::new().route("/things", get(async || "here"));
+        let mut router = Router::new()
+            .nest("/api/v1", api.fallback(not_found))
+            .layer(axum::middleware::from_fn(guard));
+        let request = Request::get("/api/v1/thing?q=1").body(Body::empty());
+        let response = router.call(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), 404);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains("nothing at /api/v1/thing\""), "{body}");
+    }
 
     #[tokio::test]
     async fn a_panic_is_answered_without_its_text() {

@@ -162,6 +162,22 @@ fn cancel_and_retry_say_what_became_of_it() {
 }
 
 #[test]
+fn an_action_that_is_over_at_once_is_told_with_its_reason() {
+    let refused = action("ERROR", true).replace(
+        "\"later\"",
+        "\"errorMessage\":\"no runner takes T\",\"later\"",
+    );
+    let server = StandIn::start(move |_, _| json(201, refused.clone()));
+    for arguments in [&["launch", "T"][..], &["retry", "a-0"]] {
+        let ended = jobhook(arguments).at(&server.url).run();
+        assert_eq!((ended.code, ended.out.as_str()), (1, "a-1\n"));
+        assert!(ended.err.contains("no runner takes T\n"), "{}", ended.err);
+    }
+    let ended = jobhook(&["launch", "T", "--json"]).at(&server.url).run();
+    assert_eq!((ended.code, ended.err.as_str()), (1, ""));
+}
+
+#[test]
 fn text_of_a_job_cannot_pass_for_another_line() {
     let hostile = action("ERROR", true).replace(
         "\"later\"",

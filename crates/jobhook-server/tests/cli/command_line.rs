@@ -25,6 +25,10 @@ fn wrong_usage_is_64() {
         "`30` is not a duration such as",
     );
     misused(
+        &["launch", "T", "--timeout", "0s"],
+        "no job ends within no time",
+    );
+    misused(
         &["launch", "T", "--arguments", "{"],
         "--arguments is not JSON",
     );
@@ -147,4 +151,20 @@ fn check_tells_all_that_is_wrong_at_once_and_each_command_it_found() {
         "{}",
         ended.out
     );
+}
+
+#[test]
+fn to_list_tokens_makes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data_dir = data.to_str().unwrap();
+    let ended = jobhook(&["token", "list", "--data-dir", data_dir]).run();
+    assert_eq!(
+        (ended.code, ended.out.as_str(), ended.err.as_str()),
+        (0, "", "no tokens\n")
+    );
+    let ended = jobhook(&["token", "revoke", "me", "--data-dir", data_dir]).run();
+    assert_eq!(ended.code, 70, "{ended:?}");
+    assert_eq!(ended.err, "error: there is no token called `me`\n");
+    assert!(!data.exists());
 }

@@ -1,13 +1,10 @@
-//! Whether a data directory could be used, found out without making or writing anything.
+//! Whether a data directory could be used, and its key with it.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use nix::unistd::{AccessFlags, access, geteuid};
-
-use crate::data_dir::DataDirError;
+use crate::data_dir::{DataDirError, probe};
 
 /// What is to be said of a directory that could be used: nothing, or that it is still made.
 ///
@@ -16,44 +13,16 @@ use crate::data_dir::DataDirError;
 /// [`DataDirError`], as the start of a server would give it. That another server has the
 /// directory is none here: it is the usual case for who looks at a configuration.
 pub(super) fn look_at(path: &Path) -> Result<&'static str, DataDirError> {
-    let unusable = |source| DataDirError::Unusable {
-        path: path.to_owned(),
-        source,
-    };
-    if !path.try_exists().map_err(unusable)? {
-        let above = nearest(path).map_err(unusable)?;
-        may_write(above).map_err(unusable)?;
+    let is_there = path.exists();
+    probe(path)?;
+    if !is_there {
         return Ok(" (the first start makes it)");
-    }
-    may_write(path).map_err(unusable)?;
-    let found = fs::metadata(path).map_err(unusable)?;
-    if found.uid() != geteuid().as_raw() || found.permissions().mode() & 0o022 != 0 {
-        return Err(DataDirError::NotPrivate {
-            path: path.to_owned(),
-        });
     }
     let key = path.join("master.key");
     match fs::metadata(&key).map(|found| found.permissions().mode() & 0o777) {
         Ok(mode) if mode & 0o077 != 0 => Err(DataDirError::KeyNotPrivate { path: key, mode }),
         _ => Ok(""),
     }
-}
-
-/// The deepest part of a path that is there.
-fn nearest(path: &Path) -> io::Result<&Path> {
-    for above in path.ancestors().skip(1) {
-        if above.try_exists()? {
-            return Ok(above);
-        }
-    }
-    Err(io::ErrorKind::NotFound.into())
-}
-
-fn may_write(folder: &Path) -> io::Result<()> {
-    if !fs::metadata(folder)?.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    Ok(access(folder, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
 #[cfg(test)]
