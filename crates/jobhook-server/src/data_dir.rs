@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use jobhook_engine::keyring::{MasterKey, WeakKey};
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd;
+use nix::unistd::{self, AccessFlags};
 
 /// A data directory that this process alone serves.
 #[derive(Debug)]
@@ -96,6 +96,35 @@ pub fn make(path: &Path) -> Result<PathBuf, DataDirError> {
         return Err(DataDirError::NotPrivate { path });
     }
     Ok(path)
+}
+
+/// Looks whether a data directory can be used, and leaves none behind that was not there.
+///
+/// # Errors
+///
+/// [`DataDirError::Unusable`] or [`DataDirError::NotPrivate`].
+pub fn probe(path: &Path) -> Result<(), DataDirError> {
+    // Only an attempt tells: permissions are not all that can be in the way.
+    let missing = path.ancestors().take_while(|folder| {
+        let is_named = !folder.as_os_str().is_empty();
+        is_named && !folder.exists()
+    });
+    let missing: Vec<&Path> = missing.collect();
+    let made = make(path);
+    for folder in missing {
+        // Fails where nothing was made, or where somebody has begun to use it.
+        let _ = fs::remove_dir(folder);
+    }
+    let made = made?;
+    if made.exists() {
+        unistd::access(&made, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
+            DataDirError::Unusable {
+                path: made,
+                source: error.into(),
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// Where the store lies in a data directory.
@@ -267,15 +296,28 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_leaves_nothing_behind_and_takes_nothing_away() {
+        let folder = tempfile::tempdir().unwrap();
+        probe(&folder.path().join("made/here")).unwrap();
+        assert!(!folder.path().join("made").exists());
+        probe(folder.path()).unwrap();
+        assert!(folder.path().exists());
+    }
+
+    #[test]
     fn a_path_that_cannot_be_a_directory_is_unusable() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let below = file.join("below");
-        let error = DataDir::open(&below).unwrap_err();
-        assert!(
-            error.to_string().contains("must be writable for this user"),
-            "{error}"
-        );
+        for error in [
+            DataDir::open(&below).unwrap_err(),
+            probe(&below).unwrap_err(),
+        ] {
+            assert!(
+                error.to_string().contains("must be writable for this user"),
+                "{error}"
+            );
+        }
     }
 }
