@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::client::{Connection, End};
+use crate::client::{Connection, End, Event};
 use crate::command::{JOBHOOK, finish, shell, text};
 use crate::job::{Job, TELLING};
 use crate::server::Server;
@@ -83,6 +83,9 @@ fn a_zombie_of_the_first_attempt_is_told_to_stop_and_changes_nothing_once_the_se
     let second = Job::of(&server, &id, 2);
     assert_eq!(second.report(&json!({"logs": ["two"]})).0, 200);
 
+    // Nothing of the server's own may change it between the two looks.
+    let has_begun = |event: &Event| event.data["status"] == "RUNNING" && event.data["attempt"] == 2;
+    server.events(&id, 0).find(has_begun).unwrap();
     let before = server.action(&id);
     for body in [
         json!({"status": "SUCCESS", "results": "stale"}),
