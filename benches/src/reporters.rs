@@ -1,7 +1,7 @@
 //! The load: 32 connections, each a reporter that posts signed `v1` reports with a new log
 //! line as fast as they are answered.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use jobhook_protocol::{JobEnvironment, sign_v1};
@@ -30,13 +30,6 @@ pub(crate) async fn load(job: &JobEnvironment) -> anyhow::Result<f64> {
 /// One reporter; returns how many of its reports were answered in the measured time.
 async fn report(job: JobEnvironment, number: usize, begin: Instant) -> anyhow::Result<u64> {
     let mut client = Client::connect(&job.hook).await?;
-    let path = job
-        .hook
-        .find("/async")
-        .map(|at| &job.hook[at..])
-        .context("a hook under /async")?
-        .to_owned()
-        + "/status";
     let (mut seq, mut counted) = (0u64, 0);
     loop {
         let elapsed = begin.elapsed();
@@ -47,46 +40,19 @@ async fn report(job: JobEnvironment, number: usize, begin: Instant) -> anyhow::R
         let body = format!(
             r#"{{"status":"RUNNING","logs":["reporter {number} writes its line {seq}, of an ordinary length"],"reporter":"r{number}","seq":{seq}}}"#
         );
-        let time = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_millis()
-            .to_string();
-        let (hash, signature) = sign_v1(
-            &job.secret_key,
-            &job.id,
-            &time,
-            "POST",
-            "/status",
-            body.as_bytes(),
-        );
-        let headers = format!(
-            "X-Job-Id: {}\r\nX-Job-Time: {time}\r\nX-Job-Hash: {hash}\r\nX-Job-Signature: {signature}\r\n",
-            job.id
-        );
-        let (status, answer) = client.send("POST", &path, &headers, &body).await?;
-        ensure!(status == 200, "{status} {answer}");
+        post(&mut client, &job, &body).await?;
         if elapsed >= WARM_UP {
             counted += 1;
         }
     }
 }
 
-/// Runs the load as a job of the server under test, and reports the rate as its results.
-pub(crate) async fn run_as_job() -> anyhow::Result<()> {
-    let job = JobEnvironment::read(|name| std::env::var(name).ok())?;
-    let rate = load(&job).await?;
-    let path = job
-        .hook
-        .find("/async")
-        .map(|at| &job.hook[at..])
-        .context("a hook under /async")?
-        .to_owned()
-        + "/status";
-    let body = format!(r#"{{"status":"SUCCESS","results":{rate},"reporter":"sum","seq":1}}"#);
-    let time = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)?
-        .as_millis()
-        .to_string();
+/// Posts one signed report, and expects it to be taken.
+async fn post(client: &mut Client, job: &JobEnvironment, body: &str) -> anyhow::Result<()> {
+    let hook = job.hook.find("/async").map(|at| &job.hook[at..]);
+    let path = format!("{}/status", hook.context("a hook under /async")?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let time = now.as_millis().to_string();
     let (hash, signature) = sign_v1(
         &job.secret_key,
         &job.id,
@@ -99,10 +65,15 @@ pub(crate) async fn run_as_job() -> anyhow::Result<()> {
         "X-Job-Id: {}\r\nX-Job-Time: {time}\r\nX-Job-Hash: {hash}\r\nX-Job-Signature: {signature}\r\n",
         job.id
     );
-    let (status, answer) = Client::connect(&job.hook)
-        .await?
-        .send("POST", &path, &headers, &body)
-        .await?;
+    let (status, answer) = client.send("POST", &path, &headers, body).await?;
     ensure!(status == 200, "{status} {answer}");
     Ok(())
+}
+
+/// Runs the load as a job of the server under test, and reports the rate as its results.
+pub(crate) async fn run_as_job() -> anyhow::Result<()> {
+    let job = JobEnvironment::read(|name| std::env::var(name).ok())?;
+    let rate = load(&job).await?;
+    let body = format!(r#"{{"status":"SUCCESS","results":{rate},"reporter":"sum","seq":1}}"#);
+    post(&mut Client::connect(&job.hook).await?, &job, &body).await
 }
