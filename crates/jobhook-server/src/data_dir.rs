@@ -8,13 +8,19 @@
 //! by the kernel when it dies.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jobhook_engine::keyring::{MasterKey, WeakKey};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{self, AccessFlags};
+use nix::sys::signal::kill;
+use nix::unistd::{self, AccessFlags, Pid};
+
+/// How long the lock of a dead server may be held by what it was about to start.
+const INHERITED: Duration = Duration::from_secs(5);
 
 /// A data directory that this process alone serves.
 #[derive(Debug)]
@@ -132,6 +138,36 @@ pub fn database(path: &Path) -> PathBuf {
     path.join("jobhook.db")
 }
 
+/// Takes the lock, or tells whose it is, if that one left its number.
+///
+/// A server that is killed while it starts a process is dead, and its lock is held a moment
+/// longer: the new process has a copy of every open file until its program begins. So where the
+/// holder is known to be dead, the lock is waited for.
+fn take(mut file: File) -> io::Result<Result<Flock<File>, Option<u32>>> {
+    let deadline = Instant::now() + INHERITED;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Ok(lock)),
+            Err((file, Errno::EWOULDBLOCK)) => file,
+            Err((_, error)) => return Err(error.into()),
+        };
+        let mut text = String::new();
+        file.rewind()?;
+        // Only a number is looked for; whatever else is there is none.
+        let _ = file.read_to_string(&mut text);
+        let pid = text.trim().parse().ok();
+        if !pid.is_some_and(is_dead) || Instant::now() > deadline {
+            return Ok(Err(pid));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_dead(pid: u32) -> bool {
+    let pid = i32::try_from(pid).map(Pid::from_raw);
+    pid.is_ok_and(|pid| kill(pid, None) == Err(Errno::ESRCH))
+}
+
 impl DataDir {
     /// Makes the directory if it is not there, private to this user, and locks it.
     ///
@@ -152,19 +188,11 @@ impl DataDir {
             .mode(0o600)
             .open(path.join("server.lock"))
             .map_err(unusable)?;
-        let mut lock = match Flock::lock(lock_file, FlockArg::LockExclusiveNonblock) {
+        let mut lock = match take(lock_file).map_err(unusable)? {
             Ok(lock) => lock,
-            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
-                let mut text = String::new();
-                // Only decorates the message.
-                let _ = file.read_to_string(&mut text);
-                return Err(DataDirError::Taken {
-                    path,
-                    pid: text.trim().parse().ok(),
-                });
-            }
-            Err((_, error)) => return Err(unusable(error.into())),
+            Err(pid) => return Err(DataDirError::Taken { path, pid }),
         };
+        lock.rewind().map_err(unusable)?;
         lock.set_len(0).map_err(unusable)?;
         writeln!(lock, "{}", std::process::id()).map_err(unusable)?;
         Ok(DataDir { path, _lock: lock })
@@ -233,6 +261,8 @@ impl DataDir {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -247,6 +277,35 @@ mod tests {
             )),
             "{error}"
         );
+    }
+
+    /// Found by killing servers while they started their supervisor.
+    #[test]
+    fn the_lock_of_a_dead_server_is_waited_for_while_what_it_started_still_holds_it() {
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        dead.wait().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let held = File::create(folder.path().join("server.lock")).unwrap();
+        let mut held = Flock::lock(held, FlockArg::LockExclusiveNonblock).unwrap();
+        writeln!(held, "{}", dead.id()).unwrap();
+        let copy = held.try_clone().unwrap();
+        let mut heir = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(copy)
+            .spawn()
+            .unwrap();
+        // Closed and not unlocked, as the kernel does it for one that is killed.
+        let fd = held.as_raw_fd();
+        std::mem::forget(held);
+        unistd::close(fd).unwrap();
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| DataDir::open(folder.path()));
+            drop(heir.stdin.take());
+            heir.wait().unwrap();
+            let next = next.join().unwrap().unwrap();
+            let own = fs::read_to_string(next.path().join("server.lock")).unwrap();
+            assert_eq!(own, format!("{}\n", std::process::id()));
+        });
     }
 
     #[test]
