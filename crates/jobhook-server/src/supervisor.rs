@@ -42,6 +42,6 @@ mod supervisors;
 pub use birth::enter;
 pub use build::Build;
 pub use error::SupervisorError;
-pub use message::{End, Exit, Hello, Limits, Run, RunKey, Spec, State, Usage};
+pub use message::{End, Exit, Hello, Limits, Notice, Run, RunKey, Spec, State, Usage};
 pub use output::{Chunk, Line, OutputReader, Stream};
 pub use supervisors::{SupervisorOptions, Supervisors, Told};

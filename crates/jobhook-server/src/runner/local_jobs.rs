@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, watch};
 
 use crate::supervisor::{
-    Exit, RunKey, State, SupervisorError, SupervisorOptions, Supervisors, Told,
+    Exit, Notice, RunKey, State, SupervisorError, SupervisorOptions, Supervisors, Told,
 };
 
 /// The local jobs of a data directory.
@@ -141,14 +141,14 @@ async fn sort(mut told: mpsc::UnboundedReceiver<Told>, jobs: Arc<Watched>) {
     while let Some(told) = told.recv().await {
         let jobs = watched(&jobs);
         match told {
-            Told::Started { .. } => {}
-            Told::Output { key, lines } => {
+            Told::Notice(Notice::Started { .. }) => {}
+            Told::Notice(Notice::Output { key, lines }) => {
                 if let Some(job) = jobs.get(&key) {
                     // Also if the number is known: it says that the reader may say "read" again.
                     job.send_modify(|news| news.lines = news.lines.max(lines));
                 }
             }
-            Told::Exited { key, exit } => {
+            Told::Notice(Notice::Exited { key, exit }) => {
                 if let Some(job) = jobs.get(&key) {
                     job.send_modify(|news| end(news, exit));
                 }

@@ -240,21 +240,33 @@ pub enum State {
     },
 }
 
-/// Something that happened, told to the connected server without being asked.
+/// Something that happened, told to the connected server without being asked. All of it is a
+/// hint: asking gives the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Notice {
+pub enum Notice {
+    /// A job began.
     Started {
+        /// Which attempt.
         key: RunKey,
+        /// The leader of its process group.
         pid: i32,
+        /// Milliseconds since the epoch.
         started_ms: u64,
     },
+    /// A job has written output. Not told again until it is read, see
+    /// [`Supervisors::read_up_to`](super::Supervisors::read_up_to).
     Output {
+        /// Which attempt.
         key: RunKey,
+        /// How many lines there are by now.
         lines: u64,
     },
+    /// A run is over, and its end recorded.
     Exited {
+        /// Which attempt.
         key: RunKey,
+        /// How it ended.
         exit: Exit,
     },
 }

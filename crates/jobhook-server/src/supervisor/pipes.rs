@@ -53,6 +53,17 @@ struct Drain<P> {
     lines: Lines,
 }
 
+impl<P: AsFd> Drain<P> {
+    fn watch(pipe: P, source: Source, poller: &Poller) -> std::io::Result<Drain<P>> {
+        set_nonblocking(&pipe)?;
+        poller.watch_reading(&pipe, source)?;
+        Ok(Drain {
+            pipe,
+            lines: Lines::default(),
+        })
+    }
+}
+
 impl Pipes {
     /// Takes over the pipes of `child` and watches them under `serial`.
     pub(crate) fn new(
@@ -68,20 +79,10 @@ impl Pipes {
             output: OutputWriter::new(),
         };
         if let Some(pipe) = child.stdout.take() {
-            set_nonblocking(&pipe)?;
-            poller.watch_reading(&pipe, Source::Stdout(serial))?;
-            pipes.stdout = Some(Drain {
-                pipe,
-                lines: Lines::default(),
-            });
+            pipes.stdout = Some(Drain::watch(pipe, Source::Stdout(serial), poller)?);
         }
         if let Some(pipe) = child.stderr.take() {
-            set_nonblocking(&pipe)?;
-            poller.watch_reading(&pipe, Source::Stderr(serial))?;
-            pipes.stderr = Some(Drain {
-                pipe,
-                lines: Lines::default(),
-            });
+            pipes.stderr = Some(Drain::watch(pipe, Source::Stderr(serial), poller)?);
         }
         if let (Some(pipe), Some(input)) = (child.stdin.take(), input) {
             set_nonblocking(&pipe)?;

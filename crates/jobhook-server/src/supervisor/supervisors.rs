@@ -21,7 +21,7 @@ use super::boot_mark;
 use super::build::Build;
 use super::error::SupervisorError;
 use super::link::{Arrival, Link, Lost, NoLink};
-use super::message::{Answer, Exit, Notice, Request, Run, RunKey, Spec, State};
+use super::message::{Answer, Notice, Request, Run, RunKey, Spec, State};
 use super::output::OutputReader;
 use super::run_dir;
 
@@ -62,33 +62,12 @@ impl Default for SupervisorOptions {
     }
 }
 
-/// Something that a supervisor told. All of it is a hint: asking gives the same.
+/// What is heard of the supervisors.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    /// A job began.
-    Started {
-        /// Which attempt.
-        key: RunKey,
-        /// The leader of its process group.
-        pid: i32,
-        /// Milliseconds since the epoch.
-        started_ms: u64,
-    },
-    /// A job has written output. Not told again until it is read, see [`Supervisors::read_up_to`].
-    Output {
-        /// Which attempt.
-        key: RunKey,
-        /// How many lines there are by now.
-        lines: u64,
-    },
-    /// A run is over, and its end recorded.
-    Exited {
-        /// Which attempt.
-        key: RunKey,
-        /// How it ended.
-        exit: Exit,
-    },
-    /// A supervisor is gone: ask for the state of every run you wait for.
+    /// One told something.
+    Notice(Notice),
+    /// One is gone: ask for the state of every run you wait for.
     Gone,
 }
 
@@ -475,17 +454,7 @@ async fn pass_on(
 ) {
     while let Some(arrival) = arrived.recv().await {
         let told = match arrival {
-            Arrival::Notice(Notice::Started {
-                key,
-                pid,
-                started_ms,
-            }) => Told::Started {
-                key,
-                pid,
-                started_ms,
-            },
-            Arrival::Notice(Notice::Output { key, lines }) => Told::Output { key, lines },
-            Arrival::Notice(Notice::Exited { key, exit }) => Told::Exited { key, exit },
+            Arrival::Notice(notice) => Told::Notice(notice),
             Arrival::Gone(build) => {
                 tracing::info!(supervisor.build = %build, "The supervisor of build `{build}` is gone");
                 Told::Gone

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use jobhook_server::supervisor::{End, Exit, RunKey, State, Told};
+use jobhook_server::supervisor::{End, Exit, Notice, RunKey, State, Told};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -219,8 +219,8 @@ async fn output_is_told_once_until_it_is_read() {
     let mut told = 0;
     loop {
         match fixture.hear().await {
-            Told::Output { .. } => told += 1,
-            Told::Exited { .. } => break,
+            Told::Notice(Notice::Output { .. }) => told += 1,
+            Told::Notice(Notice::Exited { .. }) => break,
             _ => {}
         }
     }
