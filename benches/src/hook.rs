@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jobhook_protocol::{JobEnvironment, SecretKey};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use rusqlite::Connection;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -27,7 +26,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     for round in 1..=ROUNDS {
         let bare = bare_handler().await?;
         let jobhook = jobhook().await?;
-        let commits = raw_commits().await?;
+        let commits = raw_commits()?;
         let ratio = jobhook / bare.min(GROUP * commits);
         println!("{round:>5}  {jobhook:>9.0}  {bare:>14.0}  {commits:>16.0}  {ratio:>5.2}");
         ratios.push(ratio);
@@ -112,27 +111,21 @@ async fn bare_handler() -> anyhow::Result<f64> {
 }
 
 /// How many single-row transactions a second SQLite commits here with `synchronous=FULL`.
-async fn raw_commits() -> anyhow::Result<f64> {
+fn raw_commits() -> anyhow::Result<f64> {
     const MEASURED: Duration = Duration::from_secs(3);
     let folder = tempfile::tempdir()?;
-    let mut connection = SqliteConnectOptions::new()
-        .filename(folder.path().join("raw.db"))
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .connect()
-        .await?;
-    sqlx::query("CREATE TABLE lines (number INTEGER PRIMARY KEY, text TEXT)")
-        .execute(&mut connection)
-        .await?;
+    let connection = Connection::open(folder.path().join("raw.db"))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+         CREATE TABLE lines (number INTEGER PRIMARY KEY, text TEXT);",
+    )?;
+    let mut insert = connection.prepare(
+        "INSERT INTO lines (text) VALUES ('a line of an ordinary length, as a job writes it')",
+    )?;
     let begin = Instant::now();
     let mut commits = 0u32;
     while begin.elapsed() < MEASURED {
-        sqlx::query(
-            "INSERT INTO lines (text) VALUES ('a line of an ordinary length, as a job writes it')",
-        )
-        .execute(&mut connection)
-        .await?;
+        insert.execute([])?;
         commits += 1;
     }
     Ok(f64::from(commits) / begin.elapsed().as_secs_f64())

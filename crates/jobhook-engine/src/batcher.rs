@@ -7,12 +7,13 @@
 //!        write ┘
 //! ```
 //!
-//! One loop owns the order. It never waits for more: what has come in while the last commit
-//! ran is the next batch. Data that the store refuses halves the batch until the culprit
+//! One loop owns the order, on a thread of its own: a store may wait for its disk there. It
+//! never waits for more: what has come in while the last commit ran is the next batch. Data that the store refuses halves the batch until the culprit
 //! stands alone; a store that fails, fails all of it.
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::changes::Changes;
@@ -84,7 +85,8 @@ impl Batcher {
     /// Starts the loop; it ends when the last handle is gone and everything is written.
     pub fn start(store: Arc<dyn Store>, changes: Arc<Changes>, clock: Arc<dyn Clock>) -> Batcher {
         let (queue, items) = mpsc::channel(MAX_BATCH);
-        tokio::spawn(run(store, changes, clock, items));
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || runtime.block_on(run(store, changes, clock, items)));
         Batcher { queue }
     }
 
@@ -128,14 +130,8 @@ async fn run(
 ) {
     let mut gathered = Vec::new();
     while items.recv_many(&mut gathered, MAX_BATCH).await > 0 {
-        // Whoever was answered just now may be about to write again: let them, once, or they
-        // would miss this commit and always the next. An idle server loses nothing by it.
-        tokio::task::yield_now().await;
         let mut batch = Batch::default();
         gathered.drain(..).for_each(|item| batch.add(item));
-        while let Ok(item) = items.try_recv() {
-            batch.add(item);
-        }
         commit(&*store, &changes, &*clock, batch).await;
     }
 }

@@ -24,6 +24,9 @@ use crate::write::Write;
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Applies `writes` in order in one transaction, and answers each in its place. Once
     /// this returns, everything that was not refused survives a crash.
+    ///
+    /// It may block the thread that polls it: the [`Batcher`](crate::batcher::Batcher) has one
+    /// of its own.
     async fn apply(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Answer>, StoreError>;
 
     /// Reads one action.

@@ -1,39 +1,32 @@
 //! The store of one machine: an SQLite database.
 //!
 //! ```text
-//! apply ──▶ writer (one connection): recent rows are enough? ──yes──▶ [foreseen], one trip
-//!                                                            ──no───▶ [transaction], a few
-//! reads ──▶ readers (a pool), each one statement: a snapshot of the last commit
+//! apply ──▶ writer (one connection, on the caller's thread) ──▶ transaction
+//! reads ──▶ readers (a few connections, on threads of their own): a snapshot of the last commit
 //! ```
 //!
 //! It decides how rows lie in tables, never what a write means: that is the ledger's. It runs
 //! in WAL mode with `synchronous=FULL`: what `apply` answered survives a power cut.
 //!
-//! What makes it fast, where every call of the database is a trip to another thread:
+//! What makes it fast:
 //!
-//! - **A batch is a handful of statements** (see [`bulk`]): each handles all rows of its kind,
-//!   and only those that changed. They make few trips together (see [`script`]).
+//! - **A write calls SQLite where it stands.** Rows cost two microseconds each, and a message to
+//!   another thread and back ten times that.
 //! - **Narrow rows change, wide ones stay.** Arguments, results, details and error texts lie
 //!   in `payloads`, so a heartbeat or a log line never rewrites them.
-//! - **What was written lately is not read again** (see [`recent`]), so a batch of reports is
-//!   judged beforehand, and its whole transaction is one trip (see [`foreseen`]).
 //! - **Keys are the 16 bytes of the id, in tables without rowid.** Ids are UUIDv7, so new
 //!   actions and their attempts are appended at the right edge of one tree each; an integer
 //!   in place of the id would need a second tree to find it, on every report.
 
-mod binds;
-mod bulk;
 mod columns;
 mod crash_points;
 mod flush;
-mod foreseen;
 mod open;
 mod payload;
 #[cfg(test)]
 mod plans;
 mod read;
-mod recent;
-mod script;
+mod readers;
 mod tokens;
 mod transaction;
 mod trim;
@@ -45,20 +38,22 @@ use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::Attempt;
 use jobhook_engine::clock::Timestamp;
-use jobhook_engine::ledger::Answer;
+use jobhook_engine::ledger::{self, Answer};
 use jobhook_engine::log::{LogLimits, LogLine};
 use jobhook_engine::store::{ActionQuery, Store, StoreError, Wake};
 use jobhook_engine::write::Write;
-use sqlx::SqlitePool;
+use rusqlite::{CachedStatement, Connection};
 
 pub use open::OpenError;
+use readers::Readers;
+use transaction::SqliteTransaction;
 use writer::Writer;
 
 /// Keeps everything in one SQLite database.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
-    readers: SqlitePool,
+    readers: Readers,
     limits: LogLimits,
     installation: String,
 }
@@ -77,10 +72,13 @@ impl SqliteStore {
             writer,
             readers,
             installation,
-        } = open::open(path).await?;
+        } = {
+            let path = path.to_owned();
+            joined(tokio::task::spawn_blocking(move || open::open(&path)).await)?
+        };
         Ok(SqliteStore {
             writer: Writer::new(writer),
-            readers,
+            readers: Readers::new(readers),
             limits,
             installation,
         })
@@ -101,27 +99,39 @@ impl Store for SqliteStore {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut session = self.writer.session().await?;
+        let mut connection = self.writer.connection().await?;
         crash_points::storing(writes);
-        let answers = session.apply(self.limits, writes, now).await?;
+        let mut transaction = SqliteTransaction::begin(&mut connection, self.limits)?;
+        let answers = ledger::run(&mut transaction, writes, now).await?;
+        transaction.commit()?;
         crash_points::stored(writes, &answers);
         Ok(answers)
     }
 
     async fn action(&self, id: ActionId) -> Result<Option<Action>, StoreError> {
-        read::action(&self.readers, id).await
+        self.readers
+            .read(move |connection| read::action(connection, id))
+            .await
     }
 
     async fn attempts(&self, id: ActionId) -> Result<Vec<Attempt>, StoreError> {
-        read::attempts(&self.readers, id).await
+        self.readers
+            .read(move |connection| read::attempts(connection, id))
+            .await
     }
 
     async fn last_attempts(&self, ids: &[ActionId]) -> Result<Vec<Attempt>, StoreError> {
-        read::last_attempts(&self.readers, ids).await
+        let ids = ids.to_vec();
+        self.readers
+            .read(move |connection| read::last_attempts(connection, &ids))
+            .await
     }
 
     async fn list(&self, query: &ActionQuery) -> Result<Vec<Action>, StoreError> {
-        read::list(&self.readers, query).await
+        let query = query.clone();
+        self.readers
+            .read(move |connection| read::list(connection, &query))
+            .await
     }
 
     async fn lines(
@@ -130,19 +140,25 @@ impl Store for SqliteStore {
         after: u64,
         limit: usize,
     ) -> Result<Vec<LogLine>, StoreError> {
-        read::lines(&self.readers, id, after, limit).await
+        self.readers
+            .read(move |connection| read::lines(connection, id, after, limit))
+            .await
     }
 
     async fn open_attempts(&self) -> Result<Vec<(Action, Attempt)>, StoreError> {
-        read::open_attempts(&self.readers).await
+        self.readers.read(read::open_attempts).await
     }
 
     async fn next_wake(&self, now: Timestamp) -> Result<Wake, StoreError> {
-        read::next_wake(&self.readers, now).await
+        self.readers
+            .read(move |connection| read::next_wake(connection, now))
+            .await
     }
 
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
-        read::expiring(&self.readers, now, limit).await
+        self.readers
+            .read(move |connection| read::expiring(connection, now, limit))
+            .await
     }
 
     fn installation(&self) -> &str {
@@ -150,35 +166,56 @@ impl Store for SqliteStore {
     }
 }
 
+/// Runs what may wait for the disk on a thread where it disturbs nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+/// A panic goes on where it was waited for; a task that was never run belonged to a runtime that
+/// is shutting down, and so does who waits.
+fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// A statement, prepared once for each connection.
+fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
+    connection.prepare_cached(sql).map_err(failure)
+}
+
+/// A limit as SQLite takes it.
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 /// SQLite's primary result code of an error, if it is one of SQLite's.
-fn code(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+fn code(error: &rusqlite::Error) -> Option<i32> {
+    let extended = error.sqlite_error()?.extended_code;
     Some(extended & 0xff)
 }
 
-/// Whether the database refused what was to be written, and not to write it.
-fn is_refused_data(error: &sqlx::Error) -> bool {
+/// What an error of the database means to who uses a store.
+fn failure(error: rusqlite::Error) -> StoreError {
+    const CORRUPT: i32 = 11;
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
-
-    matches!(error, sqlx::Error::Encode(_))
-        || matches!(code(error), Some(TOO_BIG | CONSTRAINT | MISMATCH))
-}
-
-/// What an error of the database means to who uses a store.
-fn failure(error: sqlx::Error) -> StoreError {
-    const CORRUPT: i32 = 11;
     const NOT_A_DATABASE: i32 = 26;
 
-    if is_refused_data(&error) {
-        return StoreError::Data(error.into());
-    }
     match (code(&error), &error) {
+        (Some(TOO_BIG | CONSTRAINT | MISMATCH), _)
+        | (_, rusqlite::Error::ToSqlConversionFailure(_)) => StoreError::Data(error.into()),
         (Some(CORRUPT | NOT_A_DATABASE), _)
-        | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
-            StoreError::Damaged(error.to_string())
-        }
+        | (
+            _,
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..),
+        ) => StoreError::Damaged(error.to_string()),
         _ => StoreError::Unavailable(error.into()),
     }
 }

@@ -12,8 +12,8 @@ use jobhook_engine::store::StoreError;
 use jobhook_protocol::{LineSource, Status};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
+use rusqlite::Row;
+use rusqlite::types::{FromSql, ValueRef};
 use uuid::Uuid;
 
 /// The columns that [`action`] reads, of a table called `a`.
@@ -61,8 +61,8 @@ pub(super) const fn source_code(source: LineSource) -> i64 {
 }
 
 /// The bytes of an id, as they are bound.
-pub(super) fn id_bytes(id: ActionId) -> Vec<u8> {
-    id.0.as_bytes().to_vec()
+pub(super) fn id_bytes(id: &ActionId) -> &[u8] {
+    id.0.as_bytes()
 }
 
 /// SQLite has no unsigned numbers. Ours count lines and bytes, and stay far below the edge.
@@ -101,23 +101,54 @@ pub(super) fn damaged(what: impl std::fmt::Display, why: impl std::fmt::Display)
 
 /// Reads a row column by column.
 pub(super) struct Reader<'r> {
-    row: &'r SqliteRow,
+    row: &'r Row<'r>,
     next: usize,
 }
 
 impl<'r> Reader<'r> {
-    pub(super) fn new(row: &'r SqliteRow) -> Reader<'r> {
+    pub(super) fn new(row: &'r Row<'r>) -> Reader<'r> {
         Reader { row, next: 0 }
     }
 
-    pub(super) fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T, StoreError> {
-        let value = self.row.try_get(self.next);
+    pub(super) fn get<T: FromSql>(&mut self) -> Result<T, StoreError> {
+        let value = self.row.get(self.next);
         self.next += 1;
         value.map_err(super::failure)
     }
 
+    fn borrowed(&mut self) -> Result<ValueRef<'r>, StoreError> {
+        let value = self.row.get_ref(self.next);
+        self.next += 1;
+        value.map_err(super::failure)
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'r str, StoreError> {
+        self.optional_text()?
+            .ok_or_else(|| damaged("a text column", "it is empty"))
+    }
+
+    fn optional_text(&mut self) -> Result<Option<&'r str>, StoreError> {
+        let text = self.borrowed()?.as_str_or_null();
+        text.map_err(|error| damaged("a text column", error))
+    }
+
+    fn optional_id(&mut self) -> Result<Option<ActionId>, StoreError> {
+        let bytes = self.borrowed()?.as_blob_or_null();
+        let bytes = bytes.map_err(|error| damaged("an id", error))?;
+        bytes
+            .map(|bytes| Uuid::from_slice(bytes).map(ActionId))
+            .transpose()
+            .map_err(|error| damaged("an id", error))
+    }
+
     pub(super) fn id(&mut self) -> Result<ActionId, StoreError> {
-        read_id(self.get()?)
+        self.optional_id()?
+            .ok_or_else(|| damaged("an id", "it is empty"))
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<&'r [u8], StoreError> {
+        let bytes = self.borrowed()?.as_blob();
+        bytes.map_err(|error| damaged("a column of bytes", error))
     }
 
     pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, StoreError> {
@@ -134,17 +165,11 @@ impl<'r> Reader<'r> {
     }
 
     fn json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
-        let text: Option<&str> = self.get()?;
+        let text = self.optional_text()?;
         text.map(serde_json::from_str)
             .transpose()
             .map_err(|error| damaged("a JSON column", error))
     }
-}
-
-fn read_id(bytes: &[u8]) -> Result<ActionId, StoreError> {
-    Uuid::from_slice(bytes)
-        .map(ActionId)
-        .map_err(|error| damaged("an id", error))
 }
 
 fn status(code: i64) -> Result<Status, StoreError> {
@@ -197,7 +222,7 @@ pub(super) fn action(row: &mut Reader<'_>) -> Result<(Action, i64), StoreError> 
         started_at: row.optional_time()?,
         finished_at: row.optional_time()?,
         cancel: row.json()?,
-        retry_of: row.get::<Option<&[u8]>>()?.map(read_id).transpose()?,
+        retry_of: row.optional_id()?,
         timeouts: row.json()?.unwrap_or_default(),
         traceparent: row.get()?,
         log: LogMeter {
@@ -233,7 +258,7 @@ pub(super) fn attempt(row: &mut Reader<'_>) -> Result<Attempt, StoreError> {
         said: row.get::<Option<i64>>()?.map(status).transpose()?,
         said_final_at: row.optional_time()?,
         said_failure: row.json()?,
-        timed_out: row.get::<Option<&str>>()?.map(timeout_kind).transpose()?,
+        timed_out: row.optional_text()?.map(timeout_kind).transpose()?,
         output_offset: row.number()?,
         saw: row.json()?,
         closing: row.json()?,

@@ -1,87 +1,49 @@
-//! What a batch changed, as one statement for each kind of change.
+//! What a batch changed, row by row.
 //!
 //! Which columns a row's update names is decided by what differs from what is stored: a
-//! report with a line moves four columns of its action and three of its attempt, none of
+//! report with a line moves four columns of its action and four of its attempt, none of
 //! which is in an index.
 
 use jobhook_engine::action::{Action, ActionId};
-use jobhook_engine::attempt::Attempt;
+use jobhook_engine::attempt::{Attempt, AttemptRef};
 use jobhook_engine::ledger::{ReporterKey, Rows};
+use jobhook_engine::log::LogLine;
+use jobhook_engine::store::StoreError;
 use jobhook_engine::window::Window;
+use rusqlite::{CachedStatement, Connection, params};
 
-use super::binds;
-use super::bulk::Bulk;
-use super::payload::Payload;
-use super::recent::Recent;
-use super::script::Script;
+use super::columns::{self, id_bytes, nanos, optional_text, signed, time};
+use super::payload::{self, Payload};
+use super::{failure, prepare};
 
-static INSERT_ACTIONS: Bulk = Bulk::new(
-    21,
-    "INSERT INTO actions (id, action_type, attempts, created_at, scheduled, retry_of, timeouts, \
-     traceparent, status, attempt, due_at, expires_at, started_at, finished_at, cancel, open, \
-     payloads, updated_at, log_last, log_dropped, log_bytes) \
-     SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
-);
-static UPDATE_ACTIONS: Bulk = Bulk::new(
-    14,
-    "UPDATE actions SET status = v.column2, attempt = v.column3, due_at = v.column4, \
-     expires_at = v.column5, started_at = v.column6, finished_at = v.column7, \
-     cancel = v.column8, open = v.column9, payloads = v.column10, updated_at = v.column11, \
-     log_last = v.column12, log_dropped = v.column13, log_bytes = v.column14 \
-     FROM (VALUES {rows}) AS v WHERE actions.id = v.column1",
-);
-static UPDATE_ACTION_LOGS: Bulk = Bulk::new(
-    5,
-    "UPDATE actions SET updated_at = v.column2, log_last = v.column3, \
-     log_dropped = v.column4, log_bytes = v.column5 \
-     FROM (VALUES {rows}) AS v WHERE actions.id = v.column1",
-);
-static PUT_PAYLOADS: Bulk = Bulk::new(
-    3,
-    "INSERT INTO payloads (action, kind, body) \
-     SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL \
-     ON CONFLICT (action, kind) DO UPDATE SET body = excluded.body",
-);
-static DELETE_PAYLOADS: Bulk = Bulk::new(
-    2,
-    "DELETE FROM payloads WHERE (action, kind) IN (VALUES {rows})",
-);
-static INSERT_ATTEMPTS: Bulk = Bulk::new(
-    20,
-    "INSERT INTO attempts (action, number, runner, worker, key_id, nonce, auto_status, \
-     signature_required, claimed_at, started_at, said, said_final_at, said_failure, timed_out, \
-     saw, closing, heard_at, job_time_ms, heartbeat_ns, output_offset) \
-     SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
-);
-static UPDATE_ATTEMPTS: Bulk = Bulk::new(
-    13,
-    "UPDATE attempts SET started_at = v.column3, said = v.column4, said_final_at = v.column5, \
-     said_failure = v.column6, timed_out = v.column7, saw = v.column8, closing = v.column9, \
-     heard_at = v.column10, job_time_ms = v.column11, heartbeat_ns = v.column12, \
-     output_offset = v.column13 \
-     FROM (VALUES {rows}) AS v WHERE attempts.action = v.column1 AND attempts.number = v.column2",
-);
-static UPDATE_ATTEMPTS_HEARD: Bulk = Bulk::new(
-    6,
-    "UPDATE attempts SET heard_at = v.column3, job_time_ms = v.column4, \
-     heartbeat_ns = v.column5, output_offset = v.column6 \
-     FROM (VALUES {rows}) AS v WHERE attempts.action = v.column1 AND attempts.number = v.column2",
-);
-static PUT_REPORTERS: Bulk = Bulk::new(
-    4,
-    "INSERT INTO reporters (action, attempt, reporter, applied) \
-     SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL \
-     ON CONFLICT (action, attempt, reporter) DO UPDATE SET applied = excluded.applied",
-);
-static DELETE_REPORTERS: Bulk = Bulk::new(
-    2,
-    "DELETE FROM reporters WHERE (action, attempt) IN (VALUES {rows})",
-);
-static INSERT_LINES: Bulk = Bulk::new(
-    6,
-    "INSERT INTO lines (action, number, time, attempt, source, text) \
-     SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
-);
+const INSERT_ACTION: &str = "INSERT INTO actions (id, action_type, attempts, created_at, \
+    scheduled, retry_of, timeouts, traceparent, status, attempt, due_at, expires_at, \
+    started_at, finished_at, cancel, open, payloads, updated_at, log_last, log_dropped, log_bytes) \
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const UPDATE_ACTION: &str = "UPDATE actions SET status = ?2, attempt = ?3, due_at = ?4, \
+    expires_at = ?5, started_at = ?6, finished_at = ?7, cancel = ?8, open = ?9, payloads = ?10, \
+    updated_at = ?11, log_last = ?12, log_dropped = ?13, log_bytes = ?14 WHERE id = ?1";
+const UPDATE_ACTION_LOG: &str = "UPDATE actions SET updated_at = ?2, log_last = ?3, \
+    log_dropped = ?4, log_bytes = ?5 WHERE id = ?1";
+const PUT_PAYLOAD: &str = "INSERT INTO payloads (action, kind, body) VALUES (?, ?, ?) \
+    ON CONFLICT (action, kind) DO UPDATE SET body = excluded.body";
+const DELETE_PAYLOAD: &str = "DELETE FROM payloads WHERE action = ? AND kind = ?";
+const INSERT_ATTEMPT: &str = "INSERT INTO attempts (action, number, runner, worker, key_id, \
+    nonce, auto_status, signature_required, claimed_at, started_at, said, said_final_at, \
+    said_failure, timed_out, saw, closing, heard_at, job_time_ms, heartbeat_ns, output_offset) \
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const UPDATE_ATTEMPT: &str = "UPDATE attempts SET started_at = ?3, said = ?4, \
+    said_final_at = ?5, said_failure = ?6, timed_out = ?7, saw = ?8, closing = ?9, \
+    heard_at = ?10, job_time_ms = ?11, heartbeat_ns = ?12, output_offset = ?13 \
+    WHERE action = ?1 AND number = ?2";
+const UPDATE_ATTEMPT_HEARD: &str = "UPDATE attempts SET heard_at = ?3, job_time_ms = ?4, \
+    heartbeat_ns = ?5, output_offset = ?6 WHERE action = ?1 AND number = ?2";
+const PUT_REPORTER: &str = "INSERT INTO reporters (action, attempt, reporter, applied) \
+    VALUES (?, ?, ?, ?) \
+    ON CONFLICT (action, attempt, reporter) DO UPDATE SET applied = excluded.applied";
+const DELETE_REPORTERS: &str = "DELETE FROM reporters WHERE action = ? AND attempt = ?";
+const INSERT_LINE: &str = "INSERT INTO lines (action, number, time, attempt, source, text) \
+    VALUES (?, ?, ?, ?, ?, ?)";
 
 /// What is to be done, by statement.
 #[derive(Default)]
@@ -97,52 +59,232 @@ struct Changes<'a> {
     reporters: Vec<(&'a ReporterKey, &'a Window)>,
 }
 
-/// Adds the new lines.
-pub(super) fn lines(rows: &mut Rows, script: &mut Script) -> Result<(), sqlx::Error> {
+/// Whether a row could be written.
+type Written = Result<(), StoreError>;
+
+/// Writes the new lines.
+pub(super) fn lines(connection: &Connection, rows: &mut Rows) -> Written {
     let lines = std::mem::take(&mut rows.lines);
-    script.bulk(&INSERT_LINES, &lines, binds::line)
+    each(connection, INSERT_LINE, &lines, line)
 }
 
-/// Adds all other changes; what a full log dropped is counted by then.
-pub(super) fn changes(rows: &mut Rows, script: &mut Script) -> Result<(), sqlx::Error> {
+/// Writes all other changes, and marks them; what a full log dropped is counted by then.
+pub(super) fn changes(connection: &Connection, rows: &mut Rows) -> Written {
     let closed = std::mem::take(&mut rows.closed);
     let now = Changes::of(rows);
-    script.bulk(&INSERT_ACTIONS, &now.new_actions, binds::new_action)?;
-    script.bulk(&UPDATE_ACTIONS, &now.actions, binds::action)?;
-    script.bulk(&UPDATE_ACTION_LOGS, &now.action_logs, binds::action_log)?;
-    script.bulk(&PUT_PAYLOADS, &now.payloads, binds::payload)?;
-    script.bulk(&DELETE_PAYLOADS, &now.payloads_gone, binds::payload_key)?;
-    script.bulk(&INSERT_ATTEMPTS, &now.new_attempts, binds::new_attempt)?;
-    script.bulk(&UPDATE_ATTEMPTS, &now.attempts, binds::attempt)?;
-    script.bulk(
-        &UPDATE_ATTEMPTS_HEARD,
+    each(connection, INSERT_ACTION, &now.new_actions, new_action)?;
+    each(connection, UPDATE_ACTION, &now.actions, action)?;
+    each(connection, UPDATE_ACTION_LOG, &now.action_logs, action_log)?;
+    each(connection, PUT_PAYLOAD, &now.payloads, put_payload)?;
+    each(connection, DELETE_PAYLOAD, &now.payloads_gone, gone_payload)?;
+    each(connection, INSERT_ATTEMPT, &now.new_attempts, new_attempt)?;
+    each(connection, UPDATE_ATTEMPT, &now.attempts, attempt)?;
+    each(
+        connection,
+        UPDATE_ATTEMPT_HEARD,
         &now.attempts_heard,
-        binds::attempt_heard,
+        attempt_heard,
     )?;
-    script.bulk(&PUT_REPORTERS, &now.reporters, binds::reporter)?;
-    script.bulk(&DELETE_REPORTERS, &closed, binds::attempt_key)
+    each(connection, PUT_REPORTER, &now.reporters, reporter)?;
+    each(connection, DELETE_REPORTERS, &closed, gone_reporters)?;
+    settle(rows);
+    Ok(())
 }
 
-/// Marks what was written, and keeps it for the batches to come.
-pub(super) fn settle(rows: &mut Rows, recent: &mut Recent) {
+/// Runs a statement for each row, and prepares it only if there are any.
+fn each<T>(
+    connection: &Connection,
+    sql: &'static str,
+    rows: &[T],
+    run: impl Fn(&mut CachedStatement<'_>, &T) -> Written,
+) -> Written {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut statement = prepare(connection, sql)?;
+    rows.iter().try_for_each(|row| run(&mut statement, row))
+}
+
+fn settle(rows: &mut Rows) {
     for row in rows.actions.values_mut() {
-        if row.change().is_some() {
-            row.mark_stored();
-            recent.keep_action(row.get());
-        }
+        row.mark_stored();
     }
     for row in rows.attempts.values_mut() {
-        if row.change().is_some() {
-            row.mark_stored();
-            recent.keep_attempt(row.get());
-        }
+        row.mark_stored();
     }
-    for (key, row) in &mut rows.reporters {
-        if row.change().is_some() {
-            row.mark_stored();
-            recent.keep_reporter(key, row.get());
-        }
+    for row in rows.reporters.values_mut() {
+        row.mark_stored();
     }
+}
+
+/// Runs a statement whose values are in the order of its placeholders.
+macro_rules! run {
+    ($statement:expr, $($value:expr),+ $(,)?) => {
+        $statement.execute(params![$($value),+]).map(drop).map_err(failure)
+    };
+}
+
+fn new_action(statement: &mut CachedStatement<'_>, action: &&Action) -> Written {
+    run!(
+        statement,
+        id_bytes(&action.id),
+        action.action_type,
+        action.attempts,
+        action.created_at.0,
+        time(action.scheduled),
+        action.retry_of.as_ref().map(id_bytes),
+        columns::timeouts_text(&action.timeouts).map_err(unwritable)?,
+        action.traceparent,
+        columns::status_code(action.status),
+        action.attempt,
+        action.due_at.0,
+        time(action.expires_at),
+        time(action.started_at),
+        time(action.finished_at),
+        optional_text(action.cancel.as_ref()).map_err(unwritable)?,
+        action.open,
+        payload::bits(action),
+        action.updated_at.0,
+        signed(action.log.last),
+        signed(action.log.dropped),
+        signed(action.log.bytes),
+    )
+}
+
+fn action(statement: &mut CachedStatement<'_>, action: &&Action) -> Written {
+    run!(
+        statement,
+        id_bytes(&action.id),
+        columns::status_code(action.status),
+        action.attempt,
+        action.due_at.0,
+        time(action.expires_at),
+        time(action.started_at),
+        time(action.finished_at),
+        optional_text(action.cancel.as_ref()).map_err(unwritable)?,
+        action.open,
+        payload::bits(action),
+        action.updated_at.0,
+        signed(action.log.last),
+        signed(action.log.dropped),
+        signed(action.log.bytes),
+    )
+}
+
+fn action_log(statement: &mut CachedStatement<'_>, action: &&Action) -> Written {
+    run!(
+        statement,
+        id_bytes(&action.id),
+        action.updated_at.0,
+        signed(action.log.last),
+        signed(action.log.dropped),
+        signed(action.log.bytes),
+    )
+}
+
+fn put_payload(
+    statement: &mut CachedStatement<'_>,
+    (id, kind, body): &(ActionId, Payload, &str),
+) -> Written {
+    run!(statement, id_bytes(id), kind.code(), body)
+}
+
+fn gone_payload(
+    statement: &mut CachedStatement<'_>,
+    (id, kind): &(ActionId, Payload),
+) -> Written {
+    run!(statement, id_bytes(id), kind.code())
+}
+
+fn new_attempt(statement: &mut CachedStatement<'_>, attempt: &&Attempt) -> Written {
+    run!(
+        statement,
+        id_bytes(&attempt.at.action),
+        attempt.at.number,
+        attempt.runner,
+        attempt.worker,
+        attempt.key_id,
+        attempt.nonce,
+        attempt.auto_status,
+        attempt.signature_required,
+        attempt.claimed_at.0,
+        time(attempt.started_at),
+        attempt.said.map(columns::status_code),
+        time(attempt.said_final_at),
+        optional_text(attempt.said_failure.as_ref()).map_err(unwritable)?,
+        attempt.timed_out.map(|kind| kind.as_str()),
+        optional_text(attempt.saw.as_ref()).map_err(unwritable)?,
+        optional_text(attempt.closing.as_ref()).map_err(unwritable)?,
+        time(attempt.heard_at),
+        attempt.job_time_ms,
+        nanos(attempt.heartbeat),
+        signed(attempt.output_offset),
+    )
+}
+
+fn attempt(statement: &mut CachedStatement<'_>, attempt: &&Attempt) -> Written {
+    run!(
+        statement,
+        id_bytes(&attempt.at.action),
+        attempt.at.number,
+        time(attempt.started_at),
+        attempt.said.map(columns::status_code),
+        time(attempt.said_final_at),
+        optional_text(attempt.said_failure.as_ref()).map_err(unwritable)?,
+        attempt.timed_out.map(|kind| kind.as_str()),
+        optional_text(attempt.saw.as_ref()).map_err(unwritable)?,
+        optional_text(attempt.closing.as_ref()).map_err(unwritable)?,
+        time(attempt.heard_at),
+        attempt.job_time_ms,
+        nanos(attempt.heartbeat),
+        signed(attempt.output_offset),
+    )
+}
+
+fn attempt_heard(statement: &mut CachedStatement<'_>, attempt: &&Attempt) -> Written {
+    run!(
+        statement,
+        id_bytes(&attempt.at.action),
+        attempt.at.number,
+        time(attempt.heard_at),
+        attempt.job_time_ms,
+        nanos(attempt.heartbeat),
+        signed(attempt.output_offset),
+    )
+}
+
+fn reporter(
+    statement: &mut CachedStatement<'_>,
+    (key, window): &(&ReporterKey, &Window),
+) -> Written {
+    run!(
+        statement,
+        id_bytes(&key.attempt.action),
+        key.attempt.number,
+        key.reporter,
+        window.to_bytes(),
+    )
+}
+
+fn gone_reporters(statement: &mut CachedStatement<'_>, at: &AttemptRef) -> Written {
+    run!(statement, id_bytes(&at.action), at.number)
+}
+
+fn line(statement: &mut CachedStatement<'_>, line: &LogLine) -> Written {
+    run!(
+        statement,
+        id_bytes(&line.action),
+        signed(line.number),
+        line.time.0,
+        line.attempt,
+        columns::source_code(line.source),
+        line.text,
+    )
+}
+
+/// One of our own values has no JSON text.
+fn unwritable(error: serde_json::Error) -> StoreError {
+    StoreError::Data(error.into())
 }
 
 impl<'a> Changes<'a> {
@@ -212,7 +354,7 @@ fn same(one: Option<&str>, other: Option<&str>) -> bool {
     }
 }
 
-/// Whether only the columns of [`UPDATE_ACTION_LOGS`] differ.
+/// Whether only the columns of [`UPDATE_ACTION_LOG`] differ.
 fn only_logged(action: &Action, stored: &Action) -> bool {
     action.status == stored.status
         && action.attempt == stored.attempt
@@ -224,7 +366,7 @@ fn only_logged(action: &Action, stored: &Action) -> bool {
         && action.open == stored.open
 }
 
-/// Whether only the columns of [`UPDATE_ATTEMPTS_HEARD`] differ.
+/// Whether only the columns of [`UPDATE_ATTEMPT_HEARD`] differ.
 fn only_heard(attempt: &Attempt, stored: &Attempt) -> bool {
     attempt.started_at == stored.started_at
         && attempt.said == stored.said
@@ -238,18 +380,18 @@ fn only_heard(attempt: &Attempt, stored: &Attempt) -> bool {
 #[cfg(test)]
 pub(super) fn statements() -> Vec<String> {
     [
-        &INSERT_ACTIONS,
-        &UPDATE_ACTIONS,
-        &UPDATE_ACTION_LOGS,
-        &PUT_PAYLOADS,
-        &DELETE_PAYLOADS,
-        &INSERT_ATTEMPTS,
-        &UPDATE_ATTEMPTS,
-        &UPDATE_ATTEMPTS_HEARD,
-        &PUT_REPORTERS,
-        &DELETE_REPORTERS,
-        &INSERT_LINES,
+        INSERT_ACTION,
+        UPDATE_ACTION,
+        UPDATE_ACTION_LOG,
+        PUT_PAYLOAD,
+        DELETE_PAYLOAD,
+        INSERT_ATTEMPT,
+        UPDATE_ATTEMPT,
+        UPDATE_ATTEMPT_HEARD,
+        PUT_REPORTER,
+        DELETE_REPORTERS,
+        INSERT_LINE,
     ]
-    .map(|bulk| bulk.example())
+    .map(str::to_owned)
     .into()
 }

@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jobhook_protocol::key::hex;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, SqlitePool};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+use super::readers::READERS;
 
 /// The schema versions that this build can make, oldest first.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "spine", include_str!("migrations/0001_spine.sql"))];
+const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("migrations/0001_spine.sql"))];
 
 /// `jobh`, in the header of our databases (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x6a6f_6268;
@@ -26,8 +25,6 @@ const BUSY: Duration = Duration::from_secs(10);
 
 /// How long to wait before a lock is tried again where SQLite does not wait by itself.
 const AGAIN: Duration = Duration::from_millis(10);
-
-const READERS: u32 = 4;
 
 /// Why a database was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +37,7 @@ pub enum OpenError {
         path: PathBuf,
         /// What SQLite said.
         #[source]
-        source: sqlx::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file is something else.
     #[error("`{}` is not an SQLite database", path.display())]
@@ -79,8 +76,8 @@ pub enum OpenError {
 
 /// An open database.
 pub(super) struct Opened {
-    pub(super) writer: SqliteConnection,
-    pub(super) readers: SqlitePool,
+    pub(super) writer: Connection,
+    pub(super) readers: Vec<Connection>,
     pub(super) installation: String,
 }
 
@@ -94,7 +91,7 @@ const fn newest() -> i64 {
 fn make_private(path: &Path) -> Result<(), OpenError> {
     let unwritable = |error: std::io::Error| OpenError::Unwritable {
         path: path.into(),
-        source: sqlx::Error::Io(error),
+        source: error.into(),
     };
     let file = OpenOptions::new()
         .read(true)
@@ -112,43 +109,18 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
+pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     make_private(path)?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .busy_timeout(BUSY)
-        .foreign_keys(true)
-        .disable_statement_logging();
     let meaning = |error| meaning(path, error);
 
-    let mut connection = options.connect().await.map_err(meaning)?;
-    let installation = prepare(path, &mut connection).await?;
-    write_ahead(&mut connection).await.map_err(meaning)?;
-    connection.close().await.map_err(meaning)?;
+    let mut connection = connect(path, "").map_err(meaning)?;
+    let installation = prepare(path, &mut connection)?;
+    write_ahead(&connection).map_err(meaning)?;
+    connection.close().map_err(|(_, error)| meaning(error))?;
 
-    let options = options
-        .synchronous(SqliteSynchronous::Full)
-        // Folding 16 MiB at a time back into the database keeps hot pages from being
-        // written over and over; what a burst left of the log is cut off.
-        .pragma("wal_autocheckpoint", "4000")
-        .pragma("journal_size_limit", "67108864")
-        .pragma("temp_store", "MEMORY")
-        .statement_cache_capacity(64);
-    let writer = options
-        .clone()
-        .pragma("cache_size", "-8192")
-        .connect()
-        .await
-        .map_err(meaning)?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        // A page of lines passes to us without a pause.
-        .connect_with(options.pragma("query_only", "ON").row_buffer_size(1024))
-        .await
-        .map_err(meaning)?;
+    let writer = connect(path, WRITER).map_err(meaning)?;
+    let readers = (0..READERS).map(|_| connect(path, READER));
+    let readers = readers.collect::<Result<_, _>>().map_err(meaning)?;
     Ok(Opened {
         writer,
         readers,
@@ -156,47 +128,58 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
     })
 }
 
+/// Folding 16 MiB at a time back into the database keeps hot pages from being written over and
+/// over; what a burst left of the log is cut off.
+const WRITER: &str = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
+    PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
+
+const READER: &str = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;";
+
+fn connect(path: &Path, pragmas: &str) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch("PRAGMA foreign_keys = ON;")?;
+    connection.execute_batch(pragmas)?;
+    Ok(connection)
+}
+
 /// Looks at the database, brings it up to date, and reads the installation's id.
-async fn prepare(path: &Path, connection: &mut SqliteConnection) -> Result<String, OpenError> {
+fn prepare(path: &Path, connection: &mut Connection) -> Result<String, OpenError> {
     let meaning = |error| meaning(path, error);
-    let mut transaction = connection
-        .begin_with("BEGIN IMMEDIATE")
-        .await
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(meaning)?;
-    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(meaning)?;
-    let owner: i64 = sqlx::query_scalar("PRAGMA application_id")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(meaning)?;
-    if tables == 0 {
-        sqlx::query(AssertSqlSafe(format!(
-            "PRAGMA application_id = {APPLICATION_ID}"
-        )))
-        .execute(&mut *transaction)
-        .await
-        .map_err(meaning)?;
+    let number = |sql| transaction.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(meaning)?;
+    let owner = number("PRAGMA application_id").map_err(meaning)?;
+    let version = if tables == 0 {
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(meaning)?;
+        0
     } else if owner != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.into() });
     } else {
-        refuse_newer(path, &mut transaction).await?;
-    }
-    migrate(path, &mut transaction).await?;
-    let installation = installation(&mut transaction).await.map_err(meaning)?;
-    transaction.commit().await.map_err(meaning)?;
+        version(path, &transaction)?
+    };
+    migrate(&transaction, version).map_err(meaning)?;
+    let installation = installation(path, &transaction)?;
+    transaction.commit().map_err(meaning)?;
     Ok(installation)
 }
 
-async fn refuse_newer(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
-    let version: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'schema'")
-        .fetch_optional(connection)
-        .await
+/// The schema version that the database has.
+fn version(path: &Path, transaction: &Transaction<'_>) -> Result<i64, OpenError> {
+    let text: Option<String> = transaction
+        .query_row("SELECT value FROM meta WHERE key = 'schema'", [], |row| {
+            row.get(0)
+        })
+        .optional()
         .map_err(|error| meaning(path, error))?;
-    let version = version.unwrap_or_default();
-    let Ok(found) = version.parse() else {
-        let reason = format!("`{version}` is no schema version");
+    let text = text.unwrap_or_default();
+    let Ok(found) = text.parse() else {
+        let reason = format!("`{text}` is no schema version");
         return Err(OpenError::Damaged {
             path: path.into(),
             reason,
@@ -209,63 +192,53 @@ async fn refuse_newer(path: &Path, connection: &mut SqliteConnection) -> Result<
             known: newest(),
         });
     }
+    Ok(found)
+}
+
+fn migrate(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
+    for (version, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > from) {
+        transaction.execute_batch(sql)?;
+        transaction.execute(
+            "INSERT INTO meta (key, value) VALUES ('schema', ?) \
+             ON CONFLICT DO UPDATE SET value = excluded.value",
+            [version.to_string()],
+        )?;
+    }
     Ok(())
 }
 
-async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        let kind = MigrationType::Simple;
-        Migration::new(version, name.into(), kind, sql.into_sql_str(), false)
-    };
-    let migrator = Migrator::with_migrations(MIGRATIONS.map(migration).into());
-    // Not `run`, whose future is not `Send` for a borrowed connection.
-    migrator
-        .run_direct(None, connection, false)
-        .await
-        .map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error)
-            | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => meaning(path, error),
-            error => OpenError::Damaged {
-                path: path.into(),
-                reason: error.to_string(),
-            },
-        })
-}
-
 /// Turns on the write-ahead log, which stays on. SQLite does not wait for the lock here.
-async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     const LOCKED: i32 = 5;
 
     let given_up = Instant::now() + BUSY;
     loop {
-        let done = sqlx::query("PRAGMA journal_mode = WAL")
-            .execute(&mut *connection)
-            .await;
-        match done {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
             Err(error) if super::code(&error) == Some(LOCKED) && Instant::now() < given_up => {
-                tokio::time::sleep(AGAIN).await;
+                std::thread::sleep(AGAIN);
             }
-            done => return done.map(drop),
+            done => return done,
         }
     }
 }
 
 /// Draws the id once; it is read ever after.
-async fn installation(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+fn installation(path: &Path, transaction: &Transaction<'_>) -> Result<String, OpenError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| sqlx::Error::Io(std::io::Error::other(error.to_string())))?;
-    sqlx::query("INSERT INTO meta (key, value) VALUES ('installation', ?) ON CONFLICT DO NOTHING")
-        .bind(hex(&bytes))
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query_scalar("SELECT value FROM meta WHERE key = 'installation'")
-        .fetch_one(connection)
-        .await
+    getrandom::fill(&mut bytes).map_err(|error| OpenError::Unwritable {
+        path: path.into(),
+        source: error.into(),
+    })?;
+    let draw = "INSERT INTO meta (key, value) VALUES ('installation', ?) ON CONFLICT DO NOTHING";
+    let read = "SELECT value FROM meta WHERE key = 'installation'";
+    transaction
+        .execute(draw, [hex(&bytes)])
+        .and_then(|_| transaction.query_row(read, [], |row| row.get(0)))
+        .map_err(|error| meaning(path, error))
 }
 
 /// What an error of SQLite means to who opens a database.
-fn meaning(path: &Path, source: sqlx::Error) -> OpenError {
+fn meaning(path: &Path, source: rusqlite::Error) -> OpenError {
     const CORRUPT: i32 = 11;
     const NOT_A_DATABASE: i32 = 26;
 
@@ -276,7 +249,10 @@ fn meaning(path: &Path, source: sqlx::Error) -> OpenError {
             path,
             reason: source.to_string(),
         },
-        _ => OpenError::Unwritable { path, source },
+        _ => OpenError::Unwritable {
+            path,
+            source: source.into(),
+        },
     }
 }
 

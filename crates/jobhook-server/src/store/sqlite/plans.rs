@@ -1,16 +1,14 @@
 //! How SQLite means to run our statements: by index, and without sorting.
 
-use jobhook_engine::log::LogLimits;
-use sqlx::{AssertSqlSafe, Row, SqlitePool};
+use rusqlite::Connection;
 
-use super::{SqliteStore, flush, read, transaction, trim};
+use super::{flush, open, read, transaction, trim};
 
-async fn plan(pool: &SqlitePool, statement: &str) -> Vec<String> {
-    let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
-        .fetch_all(pool)
-        .await
-        .unwrap();
-    rows.iter().map(|row| row.get("detail")).collect()
+fn plan(connection: &Connection, statement: &str) -> Vec<String> {
+    let explained = format!("EXPLAIN QUERY PLAN {statement}");
+    let mut statement = connection.prepare(&explained).unwrap();
+    let steps = statement.raw_query().mapped(|row| row.get("detail"));
+    steps.collect::<Result<_, _>>().unwrap()
 }
 
 /// Walks that are meant: along what was bound or found before, along a page of all actions,
@@ -28,13 +26,11 @@ fn is_meant(step: &str) -> bool {
         || bound.iter().any(|start| step.starts_with(start))
 }
 
-#[tokio::test]
-async fn every_statement_goes_by_an_index() {
+#[test]
+fn every_statement_goes_by_an_index() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("jobhook.db");
-    let store = SqliteStore::open(&path, LogLimits::default())
-        .await
-        .unwrap();
+    let opened = open::open(&path).unwrap();
     let statements = [
         flush::statements(),
         transaction::statements(),
@@ -42,7 +38,7 @@ async fn every_statement_goes_by_an_index() {
         read::statements(),
     ];
     for statement in statements.concat() {
-        for step in plan(&store.readers, &statement).await {
+        for step in plan(&opened.writer, &statement) {
             let scans = step.starts_with("SCAN") && !is_meant(&step);
             // Pages of several statuses are merged; nothing else is sorted.
             let sorts = step.contains("TEMP B-TREE") && !statement.contains("UNION ALL");

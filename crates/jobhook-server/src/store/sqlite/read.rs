@@ -6,15 +6,14 @@ use jobhook_engine::clock::Timestamp;
 use jobhook_engine::log::LogLine;
 use jobhook_engine::store::{ActionQuery, StoreError, Wake};
 use jobhook_protocol::Status;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, SqlitePool};
+use jobhook_protocol::key::hex;
+use rusqlite::{Connection, Params, ToSql, params};
 
-use super::bulk::Bulk;
 use super::columns::{
     self, Reader, action_columns, attempt_columns, id_bytes, signed, status_code,
 };
-use super::failure;
 use super::payload::Payload;
+use super::{failure, limit_of, prepare};
 
 /// The columns of an action with its payloads.
 macro_rules! whole_action {
@@ -40,14 +39,12 @@ const ATTEMPTS: &str = concat!(
     attempt_columns!(),
     " FROM attempts AS t WHERE t.action = ? ORDER BY t.number"
 );
-static LAST_ATTEMPTS: Bulk = Bulk::new(
-    1,
-    concat!(
-        "SELECT ",
-        attempt_columns!(),
-        " FROM (VALUES {rows}) AS v CROSS JOIN attempts AS t ON t.action = v.column1 \
-         AND t.number = (SELECT max(number) FROM attempts WHERE action = v.column1)"
-    ),
+const LAST_ATTEMPTS: &str = concat!(
+    "SELECT ",
+    attempt_columns!(),
+    " FROM (SELECT unhex(value) AS action FROM json_each(?)) AS v \
+      CROSS JOIN attempts AS t ON t.action = v.action \
+      AND t.number = (SELECT max(number) FROM attempts WHERE action = v.action)"
 );
 const OPEN: &str = concat!(
     "SELECT ",
@@ -71,60 +68,48 @@ const EXPIRING: &str = concat!(
 );
 /// Each part is in the order of its index and ends at the limit.
 const LIST_PART: &str =
-    "SELECT * FROM (SELECT id FROM actions WHERE TRUE {filters} ORDER BY id DESC LIMIT ?2)";
+    "SELECT * FROM (SELECT id FROM actions WHERE TRUE {filters} ORDER BY id DESC LIMIT :limit)";
 
-pub(super) async fn action(pool: &SqlitePool, id: ActionId) -> Result<Option<Action>, StoreError> {
-    let row = sqlx::query(ACTION)
-        .bind(id_bytes(id))
-        .fetch_optional(pool)
-        .await
-        .map_err(failure)?;
-    row.map(|row| read_action(&mut Reader::new(&row)))
-        .transpose()
+pub(super) fn action(connection: &Connection, id: ActionId) -> Result<Option<Action>, StoreError> {
+    let found = each(connection, ACTION, [id_bytes(&id)], read_action)?;
+    Ok(found.into_iter().next())
 }
 
-pub(super) async fn attempts(pool: &SqlitePool, id: ActionId) -> Result<Vec<Attempt>, StoreError> {
-    let rows = sqlx::query(ATTEMPTS)
-        .bind(id_bytes(id))
-        .fetch_all(pool)
-        .await
-        .map_err(failure)?;
-    each(&rows, columns::attempt)
+pub(super) fn attempts(connection: &Connection, id: ActionId) -> Result<Vec<Attempt>, StoreError> {
+    each(connection, ATTEMPTS, [id_bytes(&id)], columns::attempt)
 }
 
-pub(super) async fn last_attempts(
-    pool: &SqlitePool,
+pub(super) fn last_attempts(
+    connection: &Connection,
     ids: &[ActionId],
 ) -> Result<Vec<Attempt>, StoreError> {
-    let mut connection = pool.acquire().await.map_err(failure)?;
-    let rows = LAST_ATTEMPTS
-        .fetch(&mut connection, ids, |row, id| row.add(id_bytes(*id)))
-        .await
-        .map_err(failure)?;
-    each(&rows, columns::attempt)
+    let ids: Vec<String> = ids.iter().map(|id| hex(id.0.as_bytes())).collect();
+    let ids = columns::text(&ids).map_err(|error| StoreError::Data(error.into()))?;
+    each(connection, LAST_ATTEMPTS, [ids], columns::attempt)
 }
 
-pub(super) async fn list(
-    pool: &SqlitePool,
+pub(super) fn list(
+    connection: &Connection,
     query: &ActionQuery,
 ) -> Result<Vec<Action>, StoreError> {
-    let rows = sqlx::query(AssertSqlSafe(list_sql(query)))
-        .bind(query.before.map(id_bytes))
-        .bind(i64::try_from(query.limit).unwrap_or(i64::MAX))
-        .bind(query.action_type.as_deref())
-        .fetch_all(pool)
-        .await
-        .map_err(failure)?;
-    each(&rows, read_action)
+    let (limit, before) = (limit_of(query.limit), query.before.as_ref().map(id_bytes));
+    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":limit", &limit)];
+    if let Some(before) = &before {
+        values.push((":before", before));
+    }
+    if let Some(action_type) = &query.action_type {
+        values.push((":type", action_type));
+    }
+    each(connection, &list_sql(query), &*values, read_action)
 }
 
 /// Only numbers of our own and placeholders go into the text.
 fn list_sql(query: &ActionQuery) -> String {
-    let before = query.before.map_or("", |_| "AND id < ?1");
+    let before = query.before.map_or("", |_| "AND id < :before");
     let of_type = query
         .action_type
         .as_ref()
-        .map_or("", |_| "AND action_type = ?3");
+        .map_or("", |_| "AND action_type = :type");
     let part =
         |status: String| LIST_PART.replace("{filters}", &format!("{before} {of_type} {status}"));
     let wanted = |status: &Status| query.statuses.contains(status);
@@ -136,66 +121,66 @@ fn list_sql(query: &ActionQuery) -> String {
         wanted.map(of_status).map(part).collect()
     };
     format!(
-        "SELECT {} FROM (SELECT id FROM ({}) ORDER BY id DESC LIMIT ?2) AS page \
+        "SELECT {} FROM (SELECT id FROM ({}) ORDER BY id DESC LIMIT :limit) AS page \
          CROSS JOIN actions AS a ON a.id = page.id ORDER BY page.id DESC",
         whole_action!(),
         parts.join(" UNION ALL ")
     )
 }
 
-pub(super) async fn lines(
-    pool: &SqlitePool,
+pub(super) fn lines(
+    connection: &Connection,
     id: ActionId,
     after: u64,
     limit: usize,
 ) -> Result<Vec<LogLine>, StoreError> {
-    let rows = sqlx::query(LINES)
-        .bind(id_bytes(id))
-        .bind(signed(after))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(pool)
-        .await
-        .map_err(failure)?;
-    each(&rows, |row| columns::line(id, row))
+    let values = params![id_bytes(&id), signed(after), limit_of(limit)];
+    each(connection, LINES, values, |row| columns::line(id, row))
 }
 
-pub(super) async fn open_attempts(pool: &SqlitePool) -> Result<Vec<(Action, Attempt)>, StoreError> {
-    let rows = sqlx::query(OPEN).fetch_all(pool).await.map_err(failure)?;
-    each(&rows, |row| Ok((read_action(row)?, columns::attempt(row)?)))
-}
-
-pub(super) async fn next_wake(pool: &SqlitePool, now: Timestamp) -> Result<Wake, StoreError> {
-    let row = sqlx::query(WAKE)
-        .bind(now.0)
-        .fetch_one(pool)
-        .await
-        .map_err(failure)?;
-    let mut row = Reader::new(&row);
-    Ok(Wake {
-        due: row.optional_time()?,
-        expiry: row.optional_time()?,
+pub(super) fn open_attempts(connection: &Connection) -> Result<Vec<(Action, Attempt)>, StoreError> {
+    each(connection, OPEN, [], |row| {
+        Ok((read_action(row)?, columns::attempt(row)?))
     })
 }
 
-pub(super) async fn expiring(
-    pool: &SqlitePool,
+pub(super) fn next_wake(connection: &Connection, now: Timestamp) -> Result<Wake, StoreError> {
+    let found = each(connection, WAKE, [now.0], |row| {
+        Ok(Wake {
+            due: row.optional_time()?,
+            expiry: row.optional_time()?,
+        })
+    })?;
+    Ok(found.into_iter().next().unwrap_or_default())
+}
+
+pub(super) fn expiring(
+    connection: &Connection,
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Action>, StoreError> {
-    let rows = sqlx::query(EXPIRING)
-        .bind(now.0)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(pool)
-        .await
-        .map_err(failure)?;
-    each(&rows, read_action)
+    each(
+        connection,
+        EXPIRING,
+        params![now.0, limit_of(limit)],
+        read_action,
+    )
 }
 
+/// Reads every row that a statement finds.
 fn each<T>(
-    rows: &[SqliteRow],
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
     read: impl Fn(&mut Reader<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    rows.iter().map(|row| read(&mut Reader::new(row))).collect()
+    let mut statement = prepare(connection, sql)?;
+    let mut rows = statement.query(values).map_err(failure)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(failure)? {
+        found.push(read(&mut Reader::new(row))?);
+    }
+    Ok(found)
 }
 
 fn read_action(row: &mut Reader<'_>) -> Result<Action, StoreError> {
@@ -223,6 +208,14 @@ pub(super) fn statements() -> Vec<String> {
             }
         }
     }
-    let single = [ACTION, ATTEMPTS, OPEN, LINES, WAKE, EXPIRING].map(str::to_owned);
-    [lists.as_slice(), &single, &[LAST_ATTEMPTS.example()]].concat()
+    let single = [
+        ACTION,
+        ATTEMPTS,
+        LAST_ATTEMPTS,
+        OPEN,
+        LINES,
+        WAKE,
+        EXPIRING,
+    ];
+    [lists.as_slice(), &single.map(str::to_owned)].concat()
 }

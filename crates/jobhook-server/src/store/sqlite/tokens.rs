@@ -4,18 +4,28 @@ use async_trait::async_trait;
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::store::StoreError;
 
+use rusqlite::params;
+
 use super::columns::{Reader, damaged};
-use super::{SqliteStore, failure};
+use super::{SqliteStore, failure, prepare};
 use crate::tokens::{PlainToken, Scope, Token, TokenError, TokenHash, Tokens, is_token_name};
 
 /// Uses within so many milliseconds of the last one noted are not noted.
 const COALESCED_MS: i64 = 60_000;
 
+const CREATE: &str = "INSERT INTO tokens (name, hash, scope, created_at) VALUES (?, ?, ?, ?) \
+    ON CONFLICT (name) DO NOTHING";
+const LIST: &str = "SELECT name, scope, created_at, last_used_at FROM tokens ORDER BY name";
+const REVOKE: &str = "DELETE FROM tokens WHERE name = ?";
+const FIND: &str = "SELECT name, scope, created_at, last_used_at FROM tokens WHERE hash = ?";
+const USED: &str = "UPDATE tokens SET last_used_at = ? WHERE hash = ?";
+const ANY: &str = "SELECT EXISTS (SELECT 1 FROM tokens)";
+
 fn token(row: &mut Reader<'_>) -> Result<Token, StoreError> {
     Ok(Token {
         name: row.get()?,
         scope: row
-            .get::<&str>()?
+            .text()?
             .parse()
             .map_err(|error| damaged("a token", error))?,
         created_at: Timestamp(row.get()?),
@@ -35,62 +45,59 @@ impl Tokens for SqliteStore {
             return Err(TokenError::InvalidName);
         }
         let plain = PlainToken::draw()?;
-        let done = sqlx::query(
-            "INSERT INTO tokens (name, hash, scope, created_at) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (name) DO NOTHING",
-        )
-        .bind(name)
-        .bind(
-            TokenHash::of(plain.reveal().as_bytes())
-                .as_bytes()
-                .as_slice(),
-        )
-        .bind(scope.as_str())
-        .bind(now.0)
-        .execute(self.writer.session().await?.connection())
-        .await
-        .map_err(failure)?;
-        if done.rows_affected() == 0 {
+        let (owned, hash) = (name.to_owned(), hash_of(&plain));
+        let new = self
+            .writer
+            .run(move |connection| {
+                let values = params![owned, hash.as_bytes(), scope.as_str(), now.0];
+                connection.execute(CREATE, values)
+            })
+            .await?;
+        if new == 0 {
             return Err(TokenError::NameTaken(name.to_owned()));
         }
         Ok(plain)
     }
 
     async fn list(&self) -> Result<Vec<Token>, StoreError> {
-        let rows =
-            sqlx::query("SELECT name, scope, created_at, last_used_at FROM tokens ORDER BY name")
-                .fetch_all(&self.readers)
-                .await
-                .map_err(failure)?;
-        rows.iter()
-            .map(|row| token(&mut Reader::new(row)))
-            .collect()
+        self.readers
+            .read(|connection| {
+                let mut statement = prepare(connection, LIST)?;
+                let mut rows = statement.query([]).map_err(failure)?;
+                let mut tokens = Vec::new();
+                while let Some(row) = rows.next().map_err(failure)? {
+                    tokens.push(token(&mut Reader::new(row))?);
+                }
+                Ok(tokens)
+            })
+            .await
     }
 
     async fn revoke(&self, name: &str) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM tokens WHERE name = ?")
-            .bind(name)
-            .execute(self.writer.session().await?.connection())
-            .await
-            .map_err(failure)?;
-        Ok(done.rows_affected() > 0)
+        let name = name.to_owned();
+        let gone = self
+            .writer
+            .run(move |connection| connection.execute(REVOKE, [name]))
+            .await?;
+        Ok(gone > 0)
     }
 
     async fn find(&self, hash: TokenHash, now: Timestamp) -> Result<Option<Token>, StoreError> {
-        let row =
-            sqlx::query("SELECT name, scope, created_at, last_used_at FROM tokens WHERE hash = ?")
-                .bind(hash.as_bytes().as_slice())
-                .fetch_optional(&self.readers)
-                .await
-                .map_err(failure)?;
-        let Some(row) = row else { return Ok(None) };
-        let found = token(&mut Reader::new(&row))?;
+        let found = self
+            .readers
+            .read(move |connection| {
+                let mut statement = prepare(connection, FIND)?;
+                let mut rows = statement.query([hash.as_bytes()]).map_err(failure)?;
+                let row = rows.next().map_err(failure)?;
+                row.map(|row| token(&mut Reader::new(row))).transpose()
+            })
+            .await?;
+        let Some(found) = found else { return Ok(None) };
         let noted = |at: Timestamp| now.0.saturating_sub(at.0) < COALESCED_MS;
         if !found.last_used_at.is_some_and(noted) {
-            let done = sqlx::query("UPDATE tokens SET last_used_at = ? WHERE hash = ?")
-                .bind(now.0)
-                .bind(hash.as_bytes().as_slice())
-                .execute(self.writer.session().await?.connection())
+            let done = self
+                .writer
+                .run(move |connection| connection.execute(USED, params![now.0, hash.as_bytes()]))
                 .await;
             // A request is not refused because its use could not be noted.
             if let Err(error) = done {
@@ -101,11 +108,17 @@ impl Tokens for SqliteStore {
     }
 
     async fn any(&self) -> Result<bool, StoreError> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tokens)")
-            .fetch_one(&self.readers)
+        self.readers
+            .read(|connection| {
+                let any = connection.query_row(ANY, [], |row| row.get(0));
+                any.map_err(failure)
+            })
             .await
-            .map_err(failure)
     }
+}
+
+fn hash_of(token: &PlainToken) -> TokenHash {
+    TokenHash::of(token.reveal().as_bytes())
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO meta (key, value) VALUES ('schema', '1');
-
 CREATE TABLE actions (
     id          BLOB    NOT NULL PRIMARY KEY,
     action_type TEXT    NOT NULL,

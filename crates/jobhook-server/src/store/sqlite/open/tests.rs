@@ -1,8 +1,6 @@
-use jobhook_engine::log::LogLimits;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::sqlite::SqliteStore;
 
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -10,31 +8,25 @@ fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-async fn refusal(path: &Path) -> OpenError {
-    SqliteStore::open(path, LogLimits::default())
-        .await
-        .unwrap_err()
+fn refusal(path: &Path) -> OpenError {
+    open(path).map(drop).unwrap_err()
 }
 
-async fn run(path: &Path, sql: &'static str) {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true);
-    let mut connection = options.connect().await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+fn run(path: &Path, sql: &str) {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(sql).unwrap();
 }
 
-async fn ask(database: impl sqlx::SqliteExecutor<'_>, sql: &'static str) -> String {
-    sqlx::query_scalar(sql).fetch_one(database).await.unwrap()
+fn ask(connection: &Connection, sql: &str) -> String {
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-#[tokio::test]
-async fn a_database_of_a_newer_version_is_refused_and_both_are_named() {
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_both_are_named() {
     let (_directory, path) = place();
-    open(&path).await.unwrap();
-    run(&path, "UPDATE meta SET value = '99' WHERE key = 'schema'").await;
-    let refusal = refusal(&path).await.to_string();
+    open(&path).unwrap();
+    run(&path, "UPDATE meta SET value = '99' WHERE key = 'schema'");
+    let refusal = refusal(&path).to_string();
     assert!(
         refusal.contains("version 99, which a newer jobhook made"),
         "{refusal}"
@@ -43,37 +35,37 @@ async fn a_database_of_a_newer_version_is_refused_and_both_are_named() {
     assert!(refusal.contains("jobhook.db"), "{refusal}");
 }
 
-#[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let (_directory, path) = place();
     let text = "this is a letter, and not a database\n".repeat(100);
     std::fs::write(&path, &text).unwrap();
     assert!(matches!(
-        refusal(&path).await,
+        refusal(&path),
         OpenError::NotADatabase { .. }
     ));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
-#[tokio::test]
-async fn the_database_of_another_program_is_refused_and_left_alone() {
+#[test]
+fn the_database_of_another_program_is_refused_and_left_alone() {
     let (_directory, path) = place();
-    run(&path, "CREATE TABLE recipes (name TEXT)").await;
+    run(&path, "CREATE TABLE recipes (name TEXT)");
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(refusal(&path).await, OpenError::Foreign { .. }));
+    assert!(matches!(refusal(&path), OpenError::Foreign { .. }));
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
-#[tokio::test]
-async fn a_damaged_schema_version_is_refused() {
+#[test]
+fn a_damaged_schema_version_is_refused() {
     let (_directory, path) = place();
-    open(&path).await.unwrap();
-    run(&path, "DELETE FROM meta WHERE key = 'schema'").await;
-    assert!(matches!(refusal(&path).await, OpenError::Damaged { .. }));
+    open(&path).unwrap();
+    run(&path, "DELETE FROM meta WHERE key = 'schema'");
+    assert!(matches!(refusal(&path), OpenError::Damaged { .. }));
 }
 
-#[tokio::test]
-async fn a_place_that_cannot_be_written_is_refused() {
+#[test]
+fn a_place_that_cannot_be_written_is_refused() {
     let (directory, path) = place();
     std::fs::write(&path, "").unwrap();
     for place in [
@@ -81,7 +73,7 @@ async fn a_place_that_cannot_be_written_is_refused() {
         directory.path().join("missing").join("jobhook.db"),
         path.join("jobhook.db"),
     ] {
-        let refusal = refusal(&place).await;
+        let refusal = refusal(&place);
         assert!(
             matches!(refusal, OpenError::Unwritable { .. }),
             "{refusal:?}"
@@ -90,59 +82,57 @@ async fn a_place_that_cannot_be_written_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn an_empty_file_becomes_a_database_with_the_newest_schema() {
+#[test]
+fn an_empty_file_becomes_a_database_with_the_newest_schema() {
     let (_directory, path) = place();
     std::fs::write(&path, "").unwrap();
-    let opened = open(&path).await.unwrap();
+    let opened = open(&path).unwrap();
     let version = ask(
-        &opened.readers,
+        &opened.readers[0],
         "SELECT value FROM meta WHERE key = 'schema'",
-    )
-    .await;
+    );
     assert_eq!(version, newest().to_string());
 }
 
-#[tokio::test]
-async fn commits_are_durable_and_readers_do_not_write() {
+#[test]
+fn commits_are_durable_and_readers_do_not_write() {
     let (_directory, path) = place();
-    let mut opened = open(&path).await.unwrap();
+    let opened = open(&path).unwrap();
     let pragma = "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous";
-    assert_eq!(ask(&mut opened.writer, pragma).await, "2");
-    assert_eq!(ask(&mut opened.writer, "PRAGMA journal_mode").await, "wal");
+    assert_eq!(ask(&opened.writer, pragma), "2");
+    assert_eq!(ask(&opened.writer, "PRAGMA journal_mode"), "wal");
     let pragma = "SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys";
-    assert_eq!(ask(&mut opened.writer, pragma).await, "1");
-    let write = sqlx::query("DELETE FROM meta")
-        .execute(&opened.readers)
-        .await;
-    assert!(write.is_err());
+    assert_eq!(ask(&opened.writer, pragma), "1");
+    for reader in &opened.readers {
+        assert!(reader.execute("DELETE FROM meta", []).is_err());
+    }
 }
 
-#[tokio::test]
-async fn several_that_open_a_new_database_at_once_share_it() {
+#[test]
+fn several_that_open_a_new_database_at_once_share_it() {
     let (_directory, path) = place();
     let opening: Vec<_> = (0..4)
         .map(|_| path.clone())
-        .map(|path| tokio::spawn(async move { open(&path).await }))
+        .map(|path| std::thread::spawn(move || open(&path)))
         .collect();
     let mut installations = Vec::new();
     for opened in opening {
-        installations.push(opened.await.unwrap().unwrap().installation);
+        installations.push(opened.join().unwrap().unwrap().installation);
     }
     assert_eq!(installations[0].len(), 32);
     installations.dedup();
     assert_eq!(installations.len(), 1);
 }
 
-#[tokio::test]
-async fn a_database_is_readable_by_its_owner_only() {
+#[test]
+fn a_database_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
 
     let (directory, path) = place();
     std::fs::write(&path, "").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let mut opened = open(&path).await.unwrap();
-    ask(&mut opened.writer, "SELECT value FROM meta LIMIT 1").await;
+    let opened = open(&path).unwrap();
+    ask(&opened.writer, "SELECT value FROM meta LIMIT 1");
     for file in std::fs::read_dir(directory.path()).unwrap().flatten() {
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{:?}", file.path());
