@@ -10,10 +10,10 @@ use jobhook_engine::clock::Timestamp;
 use jobhook_engine::log::LogLine;
 use jobhook_engine::store::StoreError;
 use jobhook_protocol::{LineSource, Status};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 /// The columns that [`action`] reads, of a table called `a`.

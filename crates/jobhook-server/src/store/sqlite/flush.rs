@@ -189,10 +189,7 @@ fn put_payload(
     run!(statement, id_bytes(id), kind.code(), body)
 }
 
-fn gone_payload(
-    statement: &mut CachedStatement<'_>,
-    (id, kind): &(ActionId, Payload),
-) -> Written {
+fn gone_payload(statement: &mut CachedStatement<'_>, (id, kind): &(ActionId, Payload)) -> Written {
     run!(statement, id_bytes(id), kind.code())
 }
 

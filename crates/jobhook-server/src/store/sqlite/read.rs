@@ -208,14 +208,6 @@ pub(super) fn statements() -> Vec<String> {
             }
         }
     }
-    let single = [
-        ACTION,
-        ATTEMPTS,
-        LAST_ATTEMPTS,
-        OPEN,
-        LINES,
-        WAKE,
-        EXPIRING,
-    ];
+    let single = [ACTION, ATTEMPTS, LAST_ATTEMPTS, OPEN, LINES, WAKE, EXPIRING];
     [lists.as_slice(), &single.map(str::to_owned)].concat()
 }

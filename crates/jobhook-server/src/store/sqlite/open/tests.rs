@@ -40,10 +40,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let (_directory, path) = place();
     let text = "this is a letter, and not a database\n".repeat(100);
     std::fs::write(&path, &text).unwrap();
-    assert!(matches!(
-        refusal(&path),
-        OpenError::NotADatabase { .. }
-    ));
+    assert!(matches!(refusal(&path), OpenError::NotADatabase { .. }));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
