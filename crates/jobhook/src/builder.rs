@@ -158,10 +158,7 @@ impl JobBuilder {
             pace.speak_every = None;
         }
         let url = Hook::url(&environment)?;
-        let ca_file = self
-            .ca_file
-            .or_else(|| std::env::var_os(http::CA_FILE).map(PathBuf::from))
-            .filter(|path| !path.as_os_str().is_empty());
+        let ca_file = self.ca_file.or_else(http::ca_file);
         let client = http::client(&url, ca_file.as_deref())?;
         let reporter = reporter_name()?;
         let numbered = v1.then(|| Arc::from(reporter.as_str()));

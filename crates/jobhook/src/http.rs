@@ -5,7 +5,7 @@
 //! address. One idle connection is kept; HTTP/2 is spoken where the server offers it.
 
 use std::error::Error as StdError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use rustls_platform_verifier::Verifier;
 use crate::Error;
 
 /// Names a file of certificates (PEM) that are trusted beside those of the machine.
-pub(crate) const CA_FILE: &str = "JOBHOOK_CA_FILE";
+const CA_FILE: &str = "JOBHOOK_CA_FILE";
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -62,6 +62,12 @@ pub(crate) fn client(url: &Url, ca_file: Option<&Path>) -> Result<Client, Error>
     builder
         .build()
         .map_err(|error| Error::System(chain(&error)))
+}
+
+/// The file of certificates that the environment names.
+pub(crate) fn ca_file() -> Option<PathBuf> {
+    let value = std::env::var_os(CA_FILE)?;
+    (!value.is_empty()).then(|| PathBuf::from(value))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

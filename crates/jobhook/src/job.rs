@@ -550,3 +550,48 @@ fn read_arguments<T: DeserializeOwned>(standing: &Standing) -> Result<T, Error> 
         .map_or("null", |arguments| arguments.as_str());
     serde_json::from_str(text).map_err(|error| Error::Arguments(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::Outbox;
+
+    #[test]
+    fn a_forked_child_is_told_to_make_its_own_job() {
+        let shared = Shared::new("http://h".into(), Outbox::new(None, 1));
+        // As a child finds it: locked by a thread that is not there, and nobody sends.
+        let shared = Arc::new(shared);
+        let job = Job {
+            handle: Arc::new(Handle {
+                shared: shared.clone(),
+                environment: JobEnvironment {
+                    id: "a".into(),
+                    secret_key: jobhook_protocol::SecretKey::from_text("k").unwrap(),
+                    hook: "http://h".into(),
+                    orchestrator: None,
+                    attempt: Some(1),
+                    traceparent: None,
+                },
+                flush_limit: Duration::from_secs(3600),
+                pid: std::process::id() + 1,
+            }),
+        };
+        let locked = shared.lock();
+        for error in [
+            job.log("x").unwrap_err(),
+            job.progress(1, 2).unwrap_err(),
+            job.report(Report::running()).unwrap_err(),
+            job.flush(Duration::ZERO).unwrap_err(),
+            job.close().unwrap_err(),
+            job.error().unwrap(),
+        ] {
+            assert_eq!(error.code(), "job_forked");
+            assert!(
+                error.to_string().contains("again after the fork"),
+                "{error}"
+            );
+        }
+        drop(job);
+        drop(locked);
+    }
+}

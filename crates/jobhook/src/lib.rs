@@ -14,14 +14,17 @@
 mod backoff;
 mod builder;
 mod error;
+mod follow;
 mod hook;
 mod http;
 pub mod job;
+mod launcher;
 mod outbox;
 mod report;
 mod sender;
 mod shared;
 mod spool;
+mod sse;
 mod strict_json;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -30,10 +33,12 @@ mod tracing_layer;
 
 pub use builder::JobBuilder;
 pub use error::Error;
+pub use follow::{Follower, Seen};
 pub use hook::Standing;
 pub use job::{Job, Receipt};
 pub use jobhook_protocol as protocol;
-pub use jobhook_protocol::{Json, Status};
+pub use jobhook_protocol::{ActionBody, Json, LogLineBody, Status};
+pub use launcher::{Launch, Launcher, LinesPage, ListPage, ListQuery};
 pub use report::{Amount, Report};
 pub use tokio_util::sync::CancellationToken;
 #[cfg(feature = "tracing")]

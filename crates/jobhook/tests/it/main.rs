@@ -1,0 +1,15 @@
+//! The SDK over real HTTP: against the fake hook, and against the server's own router.
+
+mod answers;
+mod bad_input;
+mod cancel;
+mod end;
+mod heartbeat;
+#[cfg(feature = "tracing")]
+mod layer;
+mod order;
+mod outage;
+mod server;
+mod spool;
+mod support;
+mod tls;
