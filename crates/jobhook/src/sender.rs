@@ -198,10 +198,11 @@ impl Sender {
                     return;
                 }
                 Outcome::Over { error, stop } => {
-                    self.shared.change(|state| state.fault = Some(error));
+                    // Before anybody who waits is woken: what they hear, the token knows.
                     if stop {
                         self.shared.cancellation.cancel();
                     }
+                    self.shared.change(|state| state.fault = Some(error));
                     return;
                 }
                 Outcome::Again { cause, after } => {

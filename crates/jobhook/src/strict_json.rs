@@ -327,7 +327,13 @@ mod tests {
             best: Some(2.0),
         };
         let json = json_of("results", &losses).unwrap();
-        assert_eq!(json.as_str(), r#"{"loss":[0.1,-1e300],"best":2.0}"#);
+        // How an exponent is spelt is serde_json's affair (1e300 or 1e+300).
+        assert_eq!(json.as_str(), serde_json::to_string(&losses).unwrap());
+        let read: serde_json::Value = serde_json::from_str(json.as_str()).unwrap();
+        assert_eq!(
+            read,
+            serde_json::json!({"loss": [0.1, -1e300], "best": 2.0})
+        );
     }
 
     #[test]
