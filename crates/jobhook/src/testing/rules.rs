@@ -65,19 +65,19 @@ impl Records {
             Ok(answer) => answer,
             Err(problem) => {
                 let status = problem.status;
-                let body = serde_json::to_string(&problem).unwrap_or_default();
+                let body = serde_json::to_string(&*problem).unwrap_or_default();
                 Answer::json(status, body)
             }
         }
     }
 
-    fn judge(&mut self, path: &str, request: &Request) -> Result<Answer, Problem> {
+    fn judge(&mut self, path: &str, request: &Request) -> Result<Answer, Box<Problem>> {
         let target = request.path.strip_prefix(path).unwrap_or(&request.path);
         if !matches!(target, "" | "/status") {
-            return Err(Problem::new(Code::NotFound, "reports go to /status"));
+            return Err(Problem::new(Code::NotFound, "reports go to /status").into());
         }
         if request.method != "POST" {
-            return Err(Problem::new(Code::MethodNotAllowed, "reports are posted"));
+            return Err(Problem::new(Code::MethodNotAllowed, "reports are posted").into());
         }
         let signed_at_ms = self.authenticate(target, request)?;
         let report = Report::read(request.body.clone())
@@ -92,7 +92,7 @@ impl Records {
         Ok(Answer::json(200, self.answer()))
     }
 
-    fn authenticate(&self, target: &str, request: &Request) -> Result<i64, Problem> {
+    fn authenticate(&self, target: &str, request: &Request) -> Result<i64, Box<Problem>> {
         let headers = SignedHeaders::read(|name| request.values(name).map(str::as_bytes))
             .map_err(|error| Problem::new(error.code(), error.to_string()))?;
         let bad = || Problem::new(Code::BadSignature, "the request is not signed by this job");
@@ -104,24 +104,25 @@ impl Records {
         let now_ms = now_ms() + self.clock_offset_ms;
         if !headers.is_current(now_ms, MAX_SKEW_MS) {
             let detail = "the request was signed too far from the hook's clock";
-            return Err(Problem::new(Code::ClockSkew, detail).with("serverTime", now_ms));
+            return Err(Problem::new(Code::ClockSkew, detail)
+                .with("serverTime", now_ms)
+                .into());
         }
         if kind == HashKind::V1 && !headers.has_signature() {
-            return Err(Problem::new(
-                Code::SignatureRequired,
-                "the v1 hash needs a signature",
-            ));
+            return Err(
+                Problem::new(Code::SignatureRequired, "the v1 hash needs a signature").into(),
+            );
         }
         let method = &request.method;
         if headers.has_signature()
             && !headers.signature_fits(secret_key, method, target, &request.body)
         {
-            return Err(bad());
+            return Err(bad().into());
         }
         Ok(headers.time_ms)
     }
 
-    fn apply(&mut self, report: Report, signed_at_ms: i64) -> Result<(), Problem> {
+    fn apply(&mut self, report: Report, signed_at_ms: i64) -> Result<(), Box<Problem>> {
         if let Some(said) = self.status().filter(|said| said.is_final())
             && report.status.is_some_and(|status| status != said)
         {
@@ -129,7 +130,7 @@ impl Records {
                 self.applied.remove(&(delivery.reporter, delivery.seq));
             }
             let detail = format!("the job has already said {said}");
-            return Err(Problem::new(Code::IllegalTransition, detail));
+            return Err(Problem::new(Code::IllegalTransition, detail).into());
         }
         self.received.push(Received {
             report,

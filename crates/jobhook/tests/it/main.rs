@@ -1,5 +1,10 @@
 //! The SDK over real HTTP: against the fake hook, and against the server's own router.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
 mod answers;
 mod bad_input;
 mod cancel;
