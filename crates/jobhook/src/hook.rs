@@ -1,0 +1,237 @@
+//! One report, sent once, and what its answer means (clauses `HOOK-13` to `HOOK-19`, `SIG-11`,
+//! `SIG-12`, `SIG-24`).
+//!
+//! Each sending is signed afresh, with the server's clock as far as it is known. When to send
+//! again is not decided here.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use jobhook_protocol::action::STOP;
+use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
+use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Status, sign_v1, sign_webda};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use crate::Error;
+use crate::http::{foreign, retry_after, shown, why};
+
+const TARGET: &str = "/status";
+
+/// The action as the server's last answer showed it. Servers of the original leave fields out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[non_exhaustive]
+pub struct Standing {
+    /// The action's type.
+    #[serde(rename = "type")]
+    pub action_type: Option<String>,
+    /// What the action was launched with.
+    pub arguments: Option<Json>,
+    /// Where it stands.
+    pub status: Option<Status>,
+    /// The attempt that is under way, from 1.
+    pub attempt: Option<u32>,
+    /// How many tries it has.
+    pub attempts: Option<u32>,
+    action: Option<String>,
+}
+
+impl Standing {
+    /// Whether the job should end itself.
+    pub fn wants_stop(&self) -> bool {
+        self.action.as_deref() == Some(STOP)
+    }
+}
+
+/// What became of one sending.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is stored.
+    Stored(Box<Standing>),
+    /// Nobody knows; send it again, but not before so long.
+    Again {
+        cause: String,
+        after: Option<Duration>,
+    },
+    /// It was refused; others may pass.
+    Refused(Error),
+    /// It was refused, and so will be all others.
+    Over {
+        error: Error,
+        /// Whether the job's work is no longer wanted.
+        stop: bool,
+    },
+}
+
+/// Where a job reports to.
+#[derive(Debug)]
+pub(crate) struct Hook {
+    environment: JobEnvironment,
+    http: Client,
+    url: Url,
+    /// How long one answer may take.
+    answer_timeout: Duration,
+    /// What to add to our clock to get the server's, in milliseconds.
+    offset_ms: i64,
+    /// Whether it ever answered as a hook does.
+    met: bool,
+}
+
+impl Hook {
+    pub(crate) fn new(
+        environment: JobEnvironment,
+        http: Client,
+        url: Url,
+        answer_timeout: Duration,
+    ) -> Hook {
+        Hook {
+            environment,
+            http,
+            url,
+            answer_timeout,
+            offset_ms: 0,
+            met: false,
+        }
+    }
+
+    /// Where reports go.
+    pub(crate) fn url(environment: &JobEnvironment) -> Result<Url, Error> {
+        Url::parse(&format!("{}{TARGET}", environment.hook)).map_err(|error| {
+            jobhook_protocol::EnvironmentError::Invalid {
+                name: jobhook_protocol::environment::JOB_HOOK,
+                reason: format!("it is no address: {error}"),
+            }
+            .into()
+        })
+    }
+
+    /// Sends `body`, with the server's clock if it has to be learnt.
+    pub(crate) async fn post(&mut self, body: &Bytes) -> Outcome {
+        match self.post_once(body).await {
+            Ok(outcome) => outcome,
+            Err(skew) => {
+                self.offset_ms = skew.server_time_ms - now_ms();
+                match self.post_once(body).await {
+                    Ok(outcome) => outcome,
+                    Err(skew) => over(Error::Refused(skew.problem)),
+                }
+            }
+        }
+    }
+
+    async fn post_once(&mut self, body: &Bytes) -> Result<Outcome, Skew> {
+        let JobEnvironment {
+            id,
+            secret_key: key,
+            attempt,
+            ..
+        } = &self.environment;
+        let time = (now_ms() + self.offset_ms).to_string();
+        let request = self
+            .http
+            .post(self.url.clone())
+            .timeout(self.answer_timeout)
+            .header(CONTENT_TYPE, "application/json")
+            .header(JOB_ID, id)
+            .header(JOB_TIME, &time);
+        let request = match attempt {
+            Some(_) => {
+                let (hash, signature) = sign_v1(key, id, &time, "POST", TARGET, body);
+                request
+                    .header(JOB_HASH, hash)
+                    .header(JOB_SIGNATURE, signature)
+            }
+            None => request.header(JOB_HASH, sign_webda(key, &time)),
+        };
+        match request.body(body.clone()).send().await {
+            Ok(response) => self.judge(response).await,
+            Err(error) => Ok(again(why(error, self.answer_timeout), None)),
+        }
+    }
+
+    async fn judge(&mut self, response: Response) -> Result<Outcome, Skew> {
+        let status = response.status();
+        let headers = response.headers().clone();
+        let after = retry_after(&headers);
+        let text = match response.text().await {
+            Ok(text) => text,
+            // The report may have been applied; whoever cuts an answer short is asked again.
+            Err(error) => return Ok(again(why(error, self.answer_timeout), after)),
+        };
+        if status.is_success() {
+            return Ok(self.accepted(status, &headers, &text));
+        }
+        let problem = serde_json::from_str::<Problem>(&text).ok().map(Box::new);
+        if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
+            let cause = match problem {
+                Some(problem) => format!("{} ({})", problem.detail, problem.code),
+                None => format!("it answered {status}"),
+            };
+            return Ok(again(cause, after));
+        }
+        match problem {
+            Some(problem) => judge_problem(problem),
+            None => Ok(self.stranger(status, &headers)),
+        }
+    }
+
+    fn accepted(&mut self, status: StatusCode, headers: &HeaderMap, text: &str) -> Outcome {
+        if text.trim_start().starts_with('<') {
+            return self.stranger(status, headers);
+        }
+        self.met = true;
+        // An answer that cannot be read is not a jobhook server's; it is a success still.
+        Outcome::Stored(serde_json::from_str(text).unwrap_or_default())
+    }
+
+    /// Something else answered. In the middle of a job it is a proxy whose server is away.
+    fn stranger(&self, status: StatusCode, headers: &HeaderMap) -> Outcome {
+        match foreign(shown(&self.url), status, headers) {
+            error @ Error::Foreign { .. } if self.met => again(error.to_string(), None),
+            error => over(error),
+        }
+    }
+}
+
+/// The server's clock is another.
+struct Skew {
+    server_time_ms: i64,
+    problem: Box<Problem>,
+}
+
+fn judge_problem(problem: Box<Problem>) -> Result<Outcome, Skew> {
+    let more = |name: &str| problem.more.get(name);
+    let is = |code: Code| problem.code == code.as_str();
+    if is(Code::ClockSkew)
+        && let Some(server_time_ms) = more("serverTime").and_then(serde_json::Value::as_i64)
+    {
+        return Err(Skew {
+            server_time_ms,
+            problem,
+        });
+    }
+    if is(Code::IllegalTransition) || is(Code::BodyTooLarge) {
+        return Ok(Outcome::Refused(Error::Refused(problem)));
+    }
+    let stop = more("action").and_then(serde_json::Value::as_str) == Some(STOP);
+    Ok(Outcome::Over {
+        error: Error::Refused(problem),
+        stop,
+    })
+}
+
+fn again(cause: String, after: Option<Duration>) -> Outcome {
+    Outcome::Again { cause, after }
+}
+
+fn over(error: Error) -> Outcome {
+    Outcome::Over { error, stop: false }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}

@@ -1,0 +1,484 @@
+//! The management API, as typed calls (clauses `API-*`): launching and watching from outside.
+//!
+//! What goes wrong is told apart by what the caller can do about it. Nothing is tried again
+//! here, since a launch that was not answered may have happened; only following goes on through
+//! restarts of the server, see [`Follower`].
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jobhook_protocol::{ActionBody, Json, LogLineBody, Problem, Status};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::follow::Follower;
+use crate::http::{self, foreign, shown, why};
+use crate::strict_json::json_of;
+
+const DEFAULT_URL: &str = "http://127.0.0.1:8088";
+/// How long an answer may take, streams excepted.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Speaks to a server's management API. Needs a tokio runtime with its timer.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), jobhook::Error> {
+/// use jobhook::{Launch, Launcher};
+///
+/// let launcher = Launcher::from_env()?;
+/// let action = launcher.launch(&Launch::new("Resize").arguments(&["a.png"])?).await?;
+/// let action = launcher.wait(&action.uuid).await?;
+/// println!("{}: {:?}", action.status, action.results);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Launcher {
+    http: Client,
+    base: Url,
+    token: Option<HeaderValue>,
+    ca_file: Option<PathBuf>,
+}
+
+/// What to launch.
+#[derive(Clone, Debug, Serialize)]
+#[must_use = "nothing is launched before it is given to a `Launcher`"]
+pub struct Launch {
+    #[serde(rename = "type")]
+    action_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<f64>,
+}
+
+/// Which actions to list; all of them by default.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// Only these statuses, if there are any.
+    pub statuses: Vec<Status>,
+    /// Only this type.
+    pub action_type: Option<String>,
+    /// At most so many, 1 to 1,000.
+    pub limit: Option<u32>,
+    /// The `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A page of the list, newest first.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct ListPage {
+    /// The actions.
+    pub actions: Vec<ActionBody>,
+    /// The cursor of the next page; the last page has none.
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+/// A page of an action's log.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct LinesPage {
+    /// The lines, in the order of their numbers.
+    pub lines: Vec<LogLineBody>,
+    /// The number to go on after, if there are more.
+    #[serde(default)]
+    pub next: Option<u64>,
+}
+
+impl Launch {
+    /// An action of this type, with one try and no arguments.
+    pub fn new(action_type: impl Into<String>) -> Launch {
+        Launch {
+            action_type: action_type.into(),
+            arguments: None,
+            attempts: None,
+            timeout: None,
+        }
+    }
+
+    /// Sets the arguments.
+    ///
+    /// # Errors
+    ///
+    /// `not_json` names the place of what JSON does not have, such as NaN.
+    pub fn arguments<T: Serialize + ?Sized>(mut self, arguments: &T) -> Result<Launch, Error> {
+        self.arguments = Some(json_of("arguments", arguments)?);
+        Ok(self)
+    }
+
+    /// Sets the arguments as the text of a JSON value, which is kept as it is.
+    pub fn arguments_json(mut self, arguments: Json) -> Launch {
+        self.arguments = Some(arguments);
+        self
+    }
+
+    /// Sets how many tries it has, from 1.
+    pub fn attempts(mut self, attempts: u32) -> Launch {
+        self.attempts = Some(attempts);
+        self
+    }
+
+    /// Sets how long one attempt may run.
+    pub fn timeout(mut self, timeout: Duration) -> Launch {
+        self.timeout = Some(timeout.as_secs_f64());
+        self
+    }
+}
+
+impl Launcher {
+    /// Speaks to the server at `url`, such as `http://127.0.0.1:8088`.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_setting` if it is no http or https address; `certificates_unusable`.
+    pub fn new(url: &str) -> Result<Launcher, Error> {
+        let base = Url::parse(url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| Error::Setting {
+                name: "the server's address",
+                reason: format!("it must be an http or https address, such as {DEFAULT_URL}"),
+            })?;
+        let ca_file = http::ca_file();
+        Ok(Launcher {
+            http: http::client(&base, ca_file.as_deref())?,
+            base,
+            token: None,
+            ca_file,
+        })
+    }
+
+    /// Speaks to the server that `JOBHOOK_URL` names, by default `http://127.0.0.1:8088`, with
+    /// the token in `JOBHOOK_TOKEN` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::new`] and [`Launcher::token`].
+    pub fn from_env() -> Result<Launcher, Error> {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let launcher = Launcher::new(set("JOBHOOK_URL").as_deref().unwrap_or(DEFAULT_URL))?;
+        match set("JOBHOOK_TOKEN") {
+            Some(token) => launcher.token(&token),
+            None => Ok(launcher),
+        }
+    }
+
+    /// Shows this token to the server.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_setting` if it has characters that no token has; the token is not shown.
+    pub fn token(mut self, token: &str) -> Result<Launcher, Error> {
+        let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+        let mut value = value.map_err(|_| Error::Setting {
+            name: "the token",
+            reason: "it has characters that no token has".to_owned(),
+        })?;
+        value.set_sensitive(true);
+        self.token = Some(value);
+        Ok(self)
+    }
+
+    /// Trusts the certificates in this file (PEM) beside those of the machine. Without it the
+    /// variable `JOBHOOK_CA_FILE` is asked.
+    ///
+    /// # Errors
+    ///
+    /// `certificates_unusable` names the file.
+    pub fn ca_file(mut self, path: impl AsRef<Path>) -> Result<Launcher, Error> {
+        self.http = http::client(&self.base, Some(path.as_ref()))?;
+        self.ca_file = Some(path.as_ref().to_owned());
+        Ok(self)
+    }
+
+    /// Launches an action. It is stored when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The server's refusal; `no_answer`, and then it may have been launched.
+    pub async fn launch(&self, launch: &Launch) -> Result<ActionBody, Error> {
+        let url = self.url(&[]);
+        self.call(self.request(Method::POST, url).json(launch))
+            .await
+    }
+
+    /// Launches up to 1,000 actions: all of them, or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::launch`].
+    pub async fn launch_many(&self, launches: &[Launch]) -> Result<Vec<ActionBody>, Error> {
+        let url = self.url(&[]);
+        self.call(self.request(Method::POST, url).json(launches))
+            .await
+    }
+
+    /// An action, with its history.
+    ///
+    /// # Errors
+    ///
+    /// `action_not_found`; as for every call.
+    pub async fn show(&self, id: &str) -> Result<ActionBody, Error> {
+        let url = self.url(&[checked(id)?]);
+        self.call(self.request(Method::GET, url)).await
+    }
+
+    /// A page of the actions, newest first.
+    ///
+    /// # Errors
+    ///
+    /// As for every call.
+    pub async fn list(&self, query: &ListQuery) -> Result<ListPage, Error> {
+        let mut url = self.url(&[]);
+        {
+            let mut pairs = url.query_pairs_mut();
+            if !query.statuses.is_empty() {
+                let words: Vec<_> = query.statuses.iter().map(Status::to_string).collect();
+                pairs.append_pair("status", &words.join(","));
+            }
+            if let Some(action_type) = &query.action_type {
+                pairs.append_pair("type", action_type);
+            }
+            if let Some(limit) = query.limit {
+                pairs.append_pair("limit", &limit.to_string());
+            }
+            if let Some(cursor) = &query.cursor {
+                pairs.append_pair("cursor", cursor);
+            }
+        }
+        self.call(self.request(Method::GET, url)).await
+    }
+
+    /// The lines of an action's log with numbers above `after`, at most `limit` of them (1 to
+    /// 10,000).
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::show`].
+    pub async fn lines(&self, id: &str, after: u64, limit: u32) -> Result<LinesPage, Error> {
+        let mut url = self.url(&[checked(id)?, "logs"]);
+        url.query_pairs_mut()
+            .append_pair("after", &after.to_string())
+            .append_pair("limit", &limit.to_string());
+        self.call(self.request(Method::GET, url)).await
+    }
+
+    /// Waits until an action is final and its attempt closed, through restarts of the server.
+    ///
+    /// # Errors
+    ///
+    /// As [`Follower::next`].
+    pub async fn wait(&self, id: &str) -> Result<ActionBody, Error> {
+        Follower::of_the_end(self.clone(), id)?.end().await
+    }
+
+    /// Follows the log and the status of an action until it is over, from the first line on.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_setting` if `id` cannot be one. Nothing is asked yet.
+    pub fn follow(&self, id: &str) -> Result<Follower, Error> {
+        Follower::after(self.clone(), id, 0)
+    }
+
+    /// The same from the line after number `after` on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::follow`].
+    pub fn follow_after(&self, id: &str, after: u64) -> Result<Follower, Error> {
+        Follower::after(self.clone(), id, after)
+    }
+
+    /// Asks for the end of an action.
+    ///
+    /// # Errors
+    ///
+    /// `already_final`; as [`Launcher::show`].
+    pub async fn cancel(&self, id: &str, reason: Option<&str>) -> Result<ActionBody, Error> {
+        #[derive(Serialize)]
+        struct Cancel<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            reason: Option<&'a str>,
+        }
+        let url = self.url(&[checked(id)?, "cancel"]);
+        self.call(self.request(Method::POST, url).json(&Cancel { reason }))
+            .await
+    }
+
+    /// Launches a final action again, as a new one.
+    ///
+    /// # Errors
+    ///
+    /// `not_final`; as [`Launcher::show`].
+    pub async fn retry(&self, id: &str) -> Result<ActionBody, Error> {
+        let url = self.url(&[checked(id)?, "retry"]);
+        self.call(self.request(Method::POST, url)).await
+    }
+
+    /// Opens the stream of events after line `after`. `None` if the server, or something
+    /// between, does not stream.
+    pub(crate) async fn events(&self, id: &str, after: u64) -> Result<Option<Response>, Error> {
+        let mut request = self
+            .unlimited(Method::GET, self.url(&[id, "logs"]))
+            .header(ACCEPT, "text/event-stream");
+        if after > 0 {
+            request = request.header("Last-Event-ID", after);
+        }
+        // Only the beginning of the answer is limited: the stream lasts as long as the action.
+        let response = match tokio::time::timeout(ANSWER_TIMEOUT, request.send()).await {
+            Ok(response) => response.map_err(|error| self.no_answer(error))?,
+            Err(_) => {
+                return Err(Error::NoAnswer {
+                    server: self.server(),
+                    cause: format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
+                });
+            }
+        };
+        if response.status() == StatusCode::NOT_ACCEPTABLE {
+            return Ok(None);
+        }
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        let streams = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+        Ok(streams.then_some(response))
+    }
+
+    /// Reads the text of an answer or an event.
+    pub(crate) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
+        serde_json::from_str(text).map_err(|error| Error::Foreign {
+            server: self.server(),
+            status: StatusCode::OK.as_u16(),
+            what: format!("something unexpected ({error})"),
+        })
+    }
+
+    /// The server's address, for messages.
+    pub(crate) fn server(&self) -> String {
+        shown(&self.base)
+    }
+
+    fn no_answer(&self, error: reqwest::Error) -> Error {
+        Error::NoAnswer {
+            server: self.server(),
+            cause: why(error, ANSWER_TIMEOUT),
+        }
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments
+                .pop_if_empty()
+                .extend(["api", "v1", "actions"])
+                .extend(path);
+        }
+        url.set_query(None);
+        url
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.unlimited(method, url).timeout(ANSWER_TIMEOUT)
+    }
+
+    fn unlimited(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, token),
+            None => request,
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.no_answer(error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if !status.is_success() {
+            return Err(self.refusal(response).await);
+        }
+        let text = response
+            .text()
+            .await
+            .map_err(|error| self.no_answer(error))?;
+        if text.trim_start().starts_with('<') {
+            return Err(foreign(self.server(), status, &headers));
+        }
+        self.read(&text)
+    }
+
+    async fn refusal(&self, response: Response) -> Error {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap_or_default();
+        match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) => Error::Refused(Box::new(problem)),
+            Err(_) => foreign(self.server(), status, &headers),
+        }
+    }
+}
+
+impl fmt::Debug for Launcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launcher")
+            .field("server", &self.server())
+            .field("ca_file", &self.ca_file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Refuses what would be another address.
+pub(crate) fn checked(id: &str) -> Result<&str, Error> {
+    let dots = id.bytes().all(|byte| byte == b'.');
+    if !dots && jobhook_protocol::signature::is_id(id.as_bytes()) {
+        return Ok(id);
+    }
+    Err(Error::Setting {
+        name: "the action's id",
+        reason: "an id is 1 to 64 of A-Z a-z 0-9 . _ -".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        for url in ["", "localhost:8088", "ftp://x", "http://"] {
+            let error = Launcher::new(url).unwrap_err();
+            assert_eq!(error.code(), "invalid_setting", "{url}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_leads_elsewhere_is_refused() {
+        assert!(checked("..").is_err() && checked("a/b").is_err() && checked("").is_err());
+        assert!(checked("019ab697-e800-7a3e-8b21-4d6f0e9c1a57").is_ok());
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let launcher = Launcher::new("http://me:pw@127.0.0.1:1").unwrap();
+        let launcher = launcher.token("jh_secret").unwrap();
+        let shown = format!("{launcher:?}");
+        assert!(
+            !shown.contains("secret") && !shown.contains("pw"),
+            "{shown}"
+        );
+        let error = launcher.token("jh_secret\n2").unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,45 @@
+//! A job seen from inside, and actions launched and watched from outside.
+//!
+//! A *job* is a program that a jobhook server started: it finds its arguments, says how far it
+//! is, logs, and says how it ended. See [`Job`]. A [`Launcher`] speaks to the server's
+//! management API: it launches actions, lists them, follows their logs, cancels them.
+//!
+//! Read in this order: [`job`] is what a program calls; `outbox` puts what it says in order;
+//! `sender` is the thread that sends it; `hook` is one sending and its answer; `spool` keeps
+//! reports on disk while the server is away. The contract is `docs/protocol.md`.
+//!
+//! Features: `tracing` (a layer whose events become log lines), `testing` (a hook inside the
+//! test, see `testing::FakeHook`).
+
+mod backoff;
+mod builder;
+mod error;
+mod follow;
+mod hook;
+mod http;
+pub mod job;
+mod launcher;
+mod outbox;
+mod report;
+mod sender;
+mod shared;
+mod spool;
+mod sse;
+mod strict_json;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "tracing")]
+mod tracing_layer;
+
+pub use builder::JobBuilder;
+pub use error::Error;
+pub use follow::{Follower, Seen};
+pub use hook::Standing;
+pub use job::{Job, Receipt};
+pub use jobhook_protocol as protocol;
+pub use jobhook_protocol::{ActionBody, Json, LogLineBody, Status};
+pub use launcher::{Launch, Launcher, LinesPage, ListPage, ListQuery};
+pub use report::{Amount, Report};
+pub use tokio_util::sync::CancellationToken;
+#[cfg(feature = "tracing")]
+pub use tracing_layer::{JobLayer, tracing_layer};

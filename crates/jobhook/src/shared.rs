@@ -1,0 +1,184 @@
+//! What the callers of a job and its sender share: one lock, and how each is woken.
+//!
+//! Callers append and return; only those that ask for it wait, on a condition variable or, in
+//! async code, on a notification. The sender waits for `work`. Nobody holds the lock while
+//! waiting for anything else.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jobhook_protocol::Status;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::hook::Standing;
+use crate::outbox::Outbox;
+
+/// How many refusals are remembered for callers that may still ask.
+const REFUSALS: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    changed_async: Notify,
+    /// There is something for the sender.
+    pub(crate) work: Notify,
+    /// The server wants the job to end.
+    pub(crate) cancellation: CancellationToken,
+    /// Nobody waits any longer: the sender ends now.
+    pub(crate) abandoned: CancellationToken,
+    /// The hook, for messages.
+    pub(crate) server: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) outbox: Outbox,
+    /// Why nothing is sent any more.
+    pub(crate) fault: Option<Error>,
+    /// What went wrong without ending everything.
+    pub(crate) trouble: Option<Error>,
+    /// The job's last word.
+    pub(crate) ended: Option<Status>,
+    pub(crate) closed: bool,
+    /// The sender is gone.
+    pub(crate) gone: bool,
+    /// Since when the server is away, and why.
+    pub(crate) away: Option<(Instant, String)>,
+    pub(crate) standing: Option<Arc<Standing>>,
+    refusals: BTreeMap<u64, Error>,
+}
+
+impl Shared {
+    pub(crate) fn new(server: String, outbox: Outbox) -> Shared {
+        Shared {
+            state: Mutex::new(State {
+                outbox,
+                fault: None,
+                trouble: None,
+                ended: None,
+                closed: false,
+                gone: false,
+                away: None,
+                standing: None,
+                refusals: BTreeMap::new(),
+            }),
+            changed: Condvar::new(),
+            changed_async: Notify::new(),
+            work: Notify::new(),
+            cancellation: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
+            server,
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and wakes whoever waits for a change.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let value = change(&mut self.lock());
+        self.changed.notify_all();
+        self.changed_async.notify_waiters();
+        value
+    }
+
+    /// The error for what finds no room.
+    pub(crate) fn full(&self, state: &mut State) -> Error {
+        let error = Error::SpoolFull {
+            server: self.server.clone(),
+            limit_bytes: state.outbox.limit(),
+            lines_lost: state.outbox.lines_lost,
+            cause: state.away.as_ref().map(|(_, cause)| cause.clone()),
+        };
+        state.trouble = Some(error.clone());
+        error
+    }
+
+    /// Waits until `reached` gives something; blocks the thread.
+    pub(crate) fn wait<T>(
+        &self,
+        limit: Duration,
+        mut reached: impl FnMut(&State) -> Option<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let deadline = Instant::now() + limit;
+        let mut state = self.lock();
+        loop {
+            if let Some(result) = reached(&state) {
+                return result;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.timed_out(&state, limit));
+            }
+            let (next, _) = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = next;
+        }
+    }
+
+    /// The same without blocking the thread. Needs a tokio runtime with its timer.
+    pub(crate) async fn wait_async<T>(
+        &self,
+        limit: Duration,
+        mut reached: impl FnMut(&State) -> Option<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let waiting = async {
+            loop {
+                let changed = self.changed_async.notified();
+                tokio::pin!(changed);
+                // From here on no change is missed.
+                changed.as_mut().enable();
+                if let Some(result) = reached(&self.lock()) {
+                    return result;
+                }
+                changed.await;
+            }
+        };
+        match tokio::time::timeout(limit, waiting).await {
+            Ok(result) => result,
+            Err(_) => Err(self.timed_out(&self.lock(), limit)),
+        }
+    }
+
+    fn timed_out(&self, state: &State, limit: Duration) -> Error {
+        Error::FlushTimeout {
+            server: self.server.clone(),
+            limit,
+            waiting: state.outbox.waiting(),
+            cause: state.away.as_ref().map(|(_, cause)| cause.clone()),
+        }
+    }
+}
+
+impl State {
+    /// Whether what has `ticket` is answered, and how.
+    pub(crate) fn answered(&self, ticket: u64) -> Option<Result<(), Error>> {
+        if let Some(refusal) = self.refusals.get(&ticket) {
+            return Some(Err(refusal.clone()));
+        }
+        if self.outbox.is_done(ticket) {
+            return Some(Ok(()));
+        }
+        match &self.fault {
+            Some(fault) => Some(Err(fault.clone())),
+            None if self.gone => Some(Err(Error::Closed)),
+            None => None,
+        }
+    }
+
+    /// Remembers that a report was refused.
+    pub(crate) fn refuse(&mut self, ticket: u64, error: Error) {
+        self.trouble = Some(error.clone());
+        self.refusals.insert(ticket, error);
+        while self.refusals.len() > REFUSALS {
+            self.refusals.pop_first();
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! A hook inside the test: run a job without a server, and look at what it reported.
+//!
+//! ```
+//! use jobhook::testing::FakeHook;
+//!
+//! let hook = FakeHook::start()?;
+//! hook.set_arguments(&serde_json::json!({"n": 2}))?;
+//!
+//! let job = hook.job().build()?;
+//! let arguments: serde_json::Value = job.arguments()?;
+//! job.log("doubling")?;
+//! job.succeed(&(arguments["n"].as_i64().unwrap_or(0) * 2))?;
+//!
+//! assert_eq!(hook.lines(), ["doubling"]);
+//! assert_eq!(hook.results(), Some(serde_json::json!(4)));
+//! # Ok::<(), jobhook::Error>(())
+//! ```
+//!
+//! It checks signatures, time and fields as a server does, applies a numbered report once, and
+//! can be told to behave badly: see [`Behaviour`]. It keeps everything in memory and has no
+//! state machine but that a final status stays.
+
+mod fake_hook;
+mod request;
+mod rules;
+
+pub use fake_hook::{Behaviour, FakeHook};
+pub use rules::Received;

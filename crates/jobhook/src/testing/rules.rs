@@ -1,0 +1,168 @@
+//! What the fake hook believes and keeps: the order of checks is the server's (`HOOK-9`).
+
+use std::collections::HashSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jobhook_protocol::action::STOP;
+use jobhook_protocol::signature::HashKind;
+use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Report, SignedHeaders, Status};
+use serde_json::{Map, Value};
+
+use super::request::{Answer, Request};
+
+const MAX_SKEW_MS: i64 = 300_000;
+
+/// A report as it was applied.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Received {
+    /// What it said, with its number.
+    pub report: Report,
+    /// When it was signed, milliseconds since the Unix epoch.
+    pub signed_at_ms: i64,
+}
+
+/// The action behind the hook.
+#[derive(Debug)]
+pub(crate) struct Records {
+    pub(crate) environment: JobEnvironment,
+    pub(crate) arguments: Option<Json>,
+    /// In the order of applying.
+    pub(crate) received: Vec<Received>,
+    /// How many requests came, applied or not.
+    pub(crate) requests: usize,
+    /// How many connections were made.
+    pub(crate) connections: usize,
+    pub(crate) stop: bool,
+    /// The hook's clock, beside the machine's.
+    pub(crate) clock_offset_ms: i64,
+    applied: HashSet<(String, u64)>,
+}
+
+impl Records {
+    pub(crate) fn new(environment: JobEnvironment) -> Records {
+        Records {
+            environment,
+            arguments: None,
+            received: Vec::new(),
+            requests: 0,
+            connections: 0,
+            stop: false,
+            clock_offset_ms: 0,
+            applied: HashSet::new(),
+        }
+    }
+
+    /// The last status reported.
+    pub(crate) fn status(&self) -> Option<Status> {
+        let mut statuses = self.received.iter().rev();
+        statuses.find_map(|received| received.report.status)
+    }
+
+    /// Judges a request, applies what is right, answers.
+    pub(crate) fn take(&mut self, path: &str, request: &Request) -> Answer {
+        match self.judge(path, request) {
+            Ok(answer) => answer,
+            Err(problem) => {
+                let status = problem.status;
+                let body = serde_json::to_string(&*problem).unwrap_or_default();
+                Answer::json(status, body)
+            }
+        }
+    }
+
+    fn judge(&mut self, path: &str, request: &Request) -> Result<Answer, Box<Problem>> {
+        let target = request.path.strip_prefix(path).unwrap_or(&request.path);
+        if !matches!(target, "" | "/status") {
+            return Err(Problem::new(Code::NotFound, "reports go to /status").into());
+        }
+        if request.method != "POST" {
+            return Err(Problem::new(Code::MethodNotAllowed, "reports are posted").into());
+        }
+        let signed_at_ms = self.authenticate(target, request)?;
+        let report = Report::read(request.body.clone())
+            .map_err(|error| Problem::new(error.code(), error.to_string()))?;
+        let again = report
+            .delivery
+            .clone()
+            .is_some_and(|delivery| !self.applied.insert((delivery.reporter, delivery.seq)));
+        if !again {
+            self.apply(report, signed_at_ms)?;
+        }
+        Ok(Answer::json(200, self.answer()))
+    }
+
+    fn authenticate(&self, target: &str, request: &Request) -> Result<i64, Box<Problem>> {
+        let headers = SignedHeaders::read(|name| request.values(name).map(str::as_bytes))
+            .map_err(|error| Problem::new(error.code(), error.to_string()))?;
+        let bad = || Problem::new(Code::BadSignature, "the request is not signed by this job");
+        let JobEnvironment { id, secret_key, .. } = &self.environment;
+        let kind = headers
+            .hash_kind(secret_key)
+            .filter(|_| headers.id == *id)
+            .ok_or_else(bad)?;
+        let now_ms = now_ms() + self.clock_offset_ms;
+        if !headers.is_current(now_ms, MAX_SKEW_MS) {
+            let detail = "the request was signed too far from the hook's clock";
+            return Err(Problem::new(Code::ClockSkew, detail)
+                .with("serverTime", now_ms)
+                .into());
+        }
+        if kind == HashKind::V1 && !headers.has_signature() {
+            return Err(
+                Problem::new(Code::SignatureRequired, "the v1 hash needs a signature").into(),
+            );
+        }
+        let method = &request.method;
+        if headers.has_signature()
+            && !headers.signature_fits(secret_key, method, target, &request.body)
+        {
+            return Err(bad().into());
+        }
+        Ok(headers.time_ms)
+    }
+
+    fn apply(&mut self, report: Report, signed_at_ms: i64) -> Result<(), Box<Problem>> {
+        if let Some(said) = self.status().filter(|said| said.is_final())
+            && report.status.is_some_and(|status| status != said)
+        {
+            if let Some(delivery) = report.delivery {
+                self.applied.remove(&(delivery.reporter, delivery.seq));
+            }
+            let detail = format!("the job has already said {said}");
+            return Err(Problem::new(Code::IllegalTransition, detail).into());
+        }
+        self.received.push(Received {
+            report,
+            signed_at_ms,
+        });
+        Ok(())
+    }
+
+    fn answer(&self) -> String {
+        let mut answer = Map::new();
+        let mut set = |name: &str, value: Value| answer.insert(name.to_owned(), value);
+        set("type", "Fake".into());
+        set("uuid", self.environment.id.clone().into());
+        let status = self.status().unwrap_or(Status::Running);
+        set("status", status.to_string().into());
+        set("attempt", self.environment.attempt.unwrap_or(1).into());
+        set("attempts", 1.into());
+        set("_creationDate", "2026-01-01T00:00:00.000Z".into());
+        set("_lastUpdate", "2026-01-01T00:00:00.000Z".into());
+        if let Some(arguments) = &self.arguments {
+            set("arguments", arguments.value());
+        }
+        if self.stop {
+            set("action", STOP.into());
+        }
+        Value::Object(answer).to_string()
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}

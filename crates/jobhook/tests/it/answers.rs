@@ -1,0 +1,86 @@
+//! Answers that no jobhook server gives, and refusals.
+
+use jobhook::protocol::SecretKey;
+use jobhook::testing::{Behaviour, FakeHook};
+
+use crate::support::PATIENCE;
+
+#[track_caller]
+fn ends_with(hook: &FakeHook, code: &str, says: &str) {
+    let job = hook.job().build().unwrap();
+    job.log("a").unwrap();
+    let error = job.flush(PATIENCE).unwrap_err();
+    assert_eq!(error.code(), code, "{error}");
+    assert!(error.to_string().contains(says), "{error}");
+    assert_eq!(job.log("b").unwrap_err().code(), code, "it is kept");
+    assert_eq!(hook.requests(), 1, "it is not sent again");
+}
+
+#[test]
+fn a_web_page_is_no_answer() {
+    for status in [200, 404] {
+        let hook = FakeHook::start().unwrap();
+        hook.behave(Behaviour::WebPage(status));
+        let says = format!("/async/status answered {status} with text/html");
+        ends_with(&hook, "unexpected_answer", &says);
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_its_goal_is_named() {
+    let hook = FakeHook::start().unwrap();
+    hook.behave(Behaviour::Redirect(
+        "https://elsewhere.example/async/status".into(),
+    ));
+    ends_with(
+        &hook,
+        "redirected",
+        "points to https://elsewhere.example/async/status",
+    );
+}
+
+#[test]
+fn a_wrong_key_is_refused_in_the_words_of_the_server() {
+    let hook = FakeHook::start().unwrap();
+    let mut environment = hook.environment();
+    environment.secret_key = SecretKey::from_text("another").unwrap();
+    let job = hook.job().environment(environment).build().unwrap();
+    job.log("a").unwrap();
+    let error = job.flush(PATIENCE).unwrap_err();
+    assert_eq!(error.code(), "bad_signature");
+    assert!(!format!("{error} {error:?} {job:?}").contains("another"));
+}
+
+#[test]
+fn a_key_with_latin_1_characters_signs() {
+    let hook = FakeHook::start().unwrap();
+    let mut environment = hook.environment();
+    environment.secret_key = SecretKey::from_text("clé ÿ").unwrap();
+    hook.set_environment(environment);
+    hook.job().build().unwrap().succeed(&()).unwrap();
+}
+
+#[test]
+fn a_server_of_the_original_is_spoken_to_in_its_words() {
+    let hook = FakeHook::start().unwrap();
+    let mut environment = hook.environment();
+    environment.attempt = None;
+    hook.set_environment(environment);
+    let job = hook.job().build().unwrap();
+    assert_eq!(job.arguments::<Option<u8>>().unwrap(), None);
+    job.log("a").unwrap();
+    job.progress(1, 2).unwrap();
+    job.succeed(&()).unwrap();
+    let reports = hook.reports();
+    assert!(
+        reports
+            .iter()
+            .all(|received| received.report.delivery.is_none())
+    );
+    assert!(
+        reports
+            .iter()
+            .all(|received| received.report.progress.is_none())
+    );
+    assert_eq!(hook.lines(), ["a"]);
+}
