@@ -23,11 +23,11 @@ test: lint test-rust doctest vectors examples
 
 # Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -p jobhook-engine`.
 test-rust *args="--workspace": tools
-    cargo nextest run --features jobhook-server/crash-points {{ args }}
+    cargo nextest run --features jobhook-server/crash-points,jobhook/tracing {{ args }}
 
 # The examples in the documentation comments (nextest cannot run them).
 doctest:
-    cargo test --workspace --doc
+    cargo test --workspace --doc --features jobhook/tracing
 
 # The protocol's test vectors are what their generator makes.
 vectors:
@@ -37,7 +37,7 @@ vectors:
 lint: tools
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy --package jobhook-server --all-targets --features crash-points -- -D warnings
+    cargo clippy --workspace --all-targets --features jobhook-server/crash-points,jobhook/tracing -- -D warnings
     cargo fetch --locked
     cargo deny --offline check bans licenses sources
 

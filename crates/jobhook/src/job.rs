@@ -20,14 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::builder::JobBuilder;
+use crate::handle::Handle;
 use crate::hook::Standing;
+use crate::receipt::Receipt;
 use crate::report::{Amount, Report, progress_of};
 use crate::shared::{Shared, State};
 
 /// How long the first answer is waited for.
 const FIRST_ANSWER: Duration = Duration::from_secs(120);
-/// How long a sender that was told to end may take to put what is left on disk.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A job. Clones are handles to the same one and may be used from any thread.
 ///
@@ -55,21 +55,6 @@ pub struct Job {
 #[derive(Clone, Debug)]
 pub(crate) struct WeakJob(Weak<Handle>);
 
-struct Handle {
-    shared: Arc<Shared>,
-    environment: JobEnvironment,
-    flush_limit: Duration,
-    /// The process that made it; a fork has its own.
-    pid: u32,
-}
-
-/// A report that is on its way.
-#[derive(Debug)]
-pub struct Receipt {
-    shared: Arc<Shared>,
-    ticket: u64,
-}
-
 impl Job {
     /// The job that the environment of this process tells of.
     ///
@@ -91,13 +76,12 @@ impl Job {
         environment: JobEnvironment,
         flush_limit: Duration,
     ) -> Job {
+        Job::of(Handle::new(shared, environment, flush_limit))
+    }
+
+    pub(crate) fn of(handle: Handle) -> Job {
         Job {
-            handle: Arc::new(Handle {
-                shared,
-                environment,
-                flush_limit,
-                pid: std::process::id(),
-            }),
+            handle: Arc::new(handle),
         }
     }
 
@@ -179,10 +163,8 @@ impl Job {
     /// `job_ended`, `job_closed`, `job_forked`, `body_too_large`, `spool_full`; and what ended
     /// the reporting earlier.
     pub fn report(&self, report: Report) -> Result<Receipt, Error> {
-        Ok(Receipt {
-            ticket: self.enqueue(report)?,
-            shared: self.handle.shared.clone(),
-        })
+        let ticket = self.enqueue(report)?;
+        Ok(Receipt::new(self.handle.shared.clone(), ticket))
     }
 
     /// Adds a line to the log. Returns at once.
@@ -320,20 +302,7 @@ impl Job {
     /// As [`Job::close`].
     pub async fn close_async(&self) -> Result<(), Error> {
         self.handle.check_process()?;
-        let Handle {
-            shared,
-            flush_limit,
-            ..
-        } = &*self.handle;
-        if !shut(shared) {
-            return Ok(());
-        }
-        let end = shared.wait_async(*flush_limit, over).await;
-        if end.is_err() {
-            shared.abandoned.cancel();
-            let _ = shared.wait_async(LAST_WORDS, over).await;
-        }
-        end.and_then(|()| outcome(shared))
+        self.handle.close_async().await
     }
 
     /// What went wrong, if anything did: what ended the reporting, or trouble that did not, such
@@ -357,7 +326,7 @@ impl Job {
     }
 
     /// Appends a report, and tells its ticket.
-    pub(crate) fn enqueue(&self, report: Report) -> Result<u64, Error> {
+    pub(crate) fn enqueue(&self, mut report: Report) -> Result<u64, Error> {
         let shared = &self.handle.shared;
         let (status, only_lines) = (report.status(), report.has_only_lines());
         let body = report.into_body(self.attempt().is_some())?;
@@ -438,99 +407,9 @@ impl WeakJob {
     }
 }
 
-impl Receipt {
-    /// Waits until the server has stored the report.
-    ///
-    /// # Errors
-    ///
-    /// The server's refusal; `flush_timeout` after `limit`; what ended the reporting.
-    pub fn wait(&self, limit: Duration) -> Result<(), Error> {
-        self.shared.wait(limit, |state| state.answered(self.ticket))
-    }
-
-    /// [`Receipt::wait`] for async code.
-    ///
-    /// # Errors
-    ///
-    /// As [`Receipt::wait`].
-    pub async fn wait_async(&self, limit: Duration) -> Result<(), Error> {
-        self.shared
-            .wait_async(limit, |state| state.answered(self.ticket))
-            .await
-    }
-}
-
-impl Handle {
-    fn check_process(&self) -> Result<(), Error> {
-        let pid = std::process::id();
-        if pid == self.pid {
-            return Ok(());
-        }
-        // The lock may be held for ever here, and the thread that sends did not come along.
-        Err(Error::Forked {
-            made_in: self.pid,
-            pid,
-        })
-    }
-
-    fn close(&self) -> Result<(), Error> {
-        let shared = &self.shared;
-        if !shut(shared) {
-            return Ok(());
-        }
-        let end = shared.wait(self.flush_limit, over);
-        if end.is_err() {
-            shared.abandoned.cancel();
-            let _ = shared.wait(LAST_WORDS, over);
-        }
-        end.and_then(|()| outcome(shared))
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.check_process().is_ok() {
-            // Nobody is left to be told.
-            let _ = self.close();
-        }
-    }
-}
-
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&*self.handle, f)
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job")
-            .field("id", &self.environment.id)
-            .field("attempt", &self.environment.attempt)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Takes nothing more. `false` if that was so already.
-fn shut(shared: &Shared) -> bool {
-    let now = Instant::now();
-    let first = shared.change(|state| {
-        state.outbox.hurry(now);
-        !std::mem::replace(&mut state.closed, true)
-    });
-    shared.work.notify_one();
-    first
-}
-
-fn over(state: &State) -> Option<Result<(), Error>> {
-    state.gone.then_some(Ok(()))
-}
-
-fn outcome(shared: &Shared) -> Result<(), Error> {
-    let state = shared.lock();
-    match state.fault.clone().or_else(|| state.trouble.clone()) {
-        Some(error) => Err(error),
-        None => Ok(()),
     }
 }
 
@@ -549,49 +428,4 @@ fn read_arguments<T: DeserializeOwned>(standing: &Standing) -> Result<T, Error> 
         .as_ref()
         .map_or("null", |arguments| arguments.as_str());
     serde_json::from_str(text).map_err(|error| Error::Arguments(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outbox::Outbox;
-
-    #[test]
-    fn a_forked_child_is_told_to_make_its_own_job() {
-        let shared = Shared::new("http://h".into(), Outbox::new(None, 1));
-        // As a child finds it: locked by a thread that is not there, and nobody sends.
-        let shared = Arc::new(shared);
-        let job = Job {
-            handle: Arc::new(Handle {
-                shared: shared.clone(),
-                environment: JobEnvironment {
-                    id: "a".into(),
-                    secret_key: jobhook_protocol::SecretKey::from_text("k").unwrap(),
-                    hook: "http://h".into(),
-                    orchestrator: None,
-                    attempt: Some(1),
-                    traceparent: None,
-                },
-                flush_limit: Duration::from_secs(3600),
-                pid: std::process::id() + 1,
-            }),
-        };
-        let locked = shared.lock();
-        for error in [
-            job.log("x").unwrap_err(),
-            job.progress(1, 2).unwrap_err(),
-            job.report(Report::running()).unwrap_err(),
-            job.flush(Duration::ZERO).unwrap_err(),
-            job.close().unwrap_err(),
-            job.error().unwrap(),
-        ] {
-            assert_eq!(error.code(), "job_forked");
-            assert!(
-                error.to_string().contains("again after the fork"),
-                "{error}"
-            );
-        }
-        drop(job);
-        drop(locked);
-    }
 }

@@ -127,12 +127,13 @@ impl Report {
         self.fields.status
     }
 
-    pub(crate) fn has_only_lines(&self) -> bool {
-        let lines = Fields {
-            logs: self.fields.logs.clone(),
-            ..Fields::default()
-        };
-        self.fields == lines
+    /// Whether it says nothing besides its lines.
+    pub(crate) fn has_only_lines(&mut self) -> bool {
+        // Set aside meanwhile: they may be long, and are not compared.
+        let lines = std::mem::take(&mut self.fields.logs);
+        let only = self.fields == Fields::default();
+        self.fields.logs = lines;
+        only
     }
 
     /// Announces how often the job speaks.

@@ -18,6 +18,7 @@
 //!   actions and their attempts are appended at the right edge of one tree each; an integer
 //!   in place of the id would need a second tree to find it, on every report.
 
+mod binds;
 mod columns;
 mod crash_points;
 mod flush;

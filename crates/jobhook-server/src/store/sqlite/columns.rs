@@ -91,8 +91,8 @@ pub(super) fn optional_text<T: Serialize>(
 }
 
 /// Timeouts as they are kept: nothing where there are none.
-pub(super) fn timeouts_text(timeouts: &Timeouts) -> Result<Option<String>, serde_json::Error> {
-    optional_text(Some(timeouts).filter(|timeouts| **timeouts != Timeouts::default()))
+pub(super) fn timeouts(timeouts: &Timeouts) -> Option<&Timeouts> {
+    Some(timeouts).filter(|timeouts| **timeouts != Timeouts::default())
 }
 
 pub(super) fn damaged(what: impl std::fmt::Display, why: impl std::fmt::Display) -> StoreError {

@@ -5,16 +5,14 @@
 //! which is in an index.
 
 use jobhook_engine::action::{Action, ActionId};
-use jobhook_engine::attempt::{Attempt, AttemptRef};
+use jobhook_engine::attempt::Attempt;
 use jobhook_engine::ledger::{ReporterKey, Rows};
-use jobhook_engine::log::LogLine;
-use jobhook_engine::store::StoreError;
 use jobhook_engine::window::Window;
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::Connection;
 
-use super::columns::{self, id_bytes, nanos, optional_text, signed, time};
-use super::payload::{self, Payload};
-use super::{failure, prepare};
+use super::binds::{self, Binds, Bound};
+use super::payload::Payload;
+use super::prepare;
 
 const INSERT_ACTION: &str = "INSERT INTO actions (id, action_type, attempts, created_at, \
     scheduled, retry_of, timeouts, traceparent, status, attempt, due_at, expires_at, \
@@ -59,34 +57,51 @@ struct Changes<'a> {
     reporters: Vec<(&'a ReporterKey, &'a Window)>,
 }
 
-/// Whether a row could be written.
-type Written = Result<(), StoreError>;
-
 /// Writes the new lines.
-pub(super) fn lines(connection: &Connection, rows: &mut Rows) -> Written {
+pub(super) fn lines(connection: &Connection, rows: &mut Rows) -> Bound {
     let lines = std::mem::take(&mut rows.lines);
-    each(connection, INSERT_LINE, &lines, line)
+    each(connection, INSERT_LINE, &lines, binds::line)
 }
 
 /// Writes all other changes, and marks them; what a full log dropped is counted by then.
-pub(super) fn changes(connection: &Connection, rows: &mut Rows) -> Written {
+pub(super) fn changes(connection: &Connection, rows: &mut Rows) -> Bound {
     let closed = std::mem::take(&mut rows.closed);
     let now = Changes::of(rows);
-    each(connection, INSERT_ACTION, &now.new_actions, new_action)?;
-    each(connection, UPDATE_ACTION, &now.actions, action)?;
-    each(connection, UPDATE_ACTION_LOG, &now.action_logs, action_log)?;
-    each(connection, PUT_PAYLOAD, &now.payloads, put_payload)?;
-    each(connection, DELETE_PAYLOAD, &now.payloads_gone, gone_payload)?;
-    each(connection, INSERT_ATTEMPT, &now.new_attempts, new_attempt)?;
-    each(connection, UPDATE_ATTEMPT, &now.attempts, attempt)?;
+    each(
+        connection,
+        INSERT_ACTION,
+        &now.new_actions,
+        binds::new_action,
+    )?;
+    each(connection, UPDATE_ACTION, &now.actions, binds::action)?;
+    each(
+        connection,
+        UPDATE_ACTION_LOG,
+        &now.action_logs,
+        binds::action_log,
+    )?;
+    each(connection, PUT_PAYLOAD, &now.payloads, binds::payload)?;
+    each(
+        connection,
+        DELETE_PAYLOAD,
+        &now.payloads_gone,
+        binds::payload_key,
+    )?;
+    each(
+        connection,
+        INSERT_ATTEMPT,
+        &now.new_attempts,
+        binds::new_attempt,
+    )?;
+    each(connection, UPDATE_ATTEMPT, &now.attempts, binds::attempt)?;
     each(
         connection,
         UPDATE_ATTEMPT_HEARD,
         &now.attempts_heard,
-        attempt_heard,
+        binds::attempt_heard,
     )?;
-    each(connection, PUT_REPORTER, &now.reporters, reporter)?;
-    each(connection, DELETE_REPORTERS, &closed, gone_reporters)?;
+    each(connection, PUT_REPORTER, &now.reporters, binds::reporter)?;
+    each(connection, DELETE_REPORTERS, &closed, binds::attempt_key)?;
     settle(rows);
     Ok(())
 }
@@ -96,13 +111,17 @@ fn each<T>(
     connection: &Connection,
     sql: &'static str,
     rows: &[T],
-    run: impl Fn(&mut CachedStatement<'_>, &T) -> Written,
-) -> Written {
+    bind: impl Fn(&mut Binds<'_, '_>, &T) -> Bound,
+) -> Bound {
     if rows.is_empty() {
         return Ok(());
     }
     let mut statement = prepare(connection, sql)?;
-    rows.iter().try_for_each(|row| run(&mut statement, row))
+    rows.iter().try_for_each(|row| {
+        let mut binds = Binds::of(&mut statement);
+        bind(&mut binds, row)?;
+        binds.run()
+    })
 }
 
 fn settle(rows: &mut Rows) {
@@ -115,173 +134,6 @@ fn settle(rows: &mut Rows) {
     for row in rows.reporters.values_mut() {
         row.mark_stored();
     }
-}
-
-/// Runs a statement whose values are in the order of its placeholders.
-macro_rules! run {
-    ($statement:expr, $($value:expr),+ $(,)?) => {
-        $statement.execute(params![$($value),+]).map(drop).map_err(failure)
-    };
-}
-
-fn new_action(statement: &mut CachedStatement<'_>, action: &&Action) -> Written {
-    run!(
-        statement,
-        id_bytes(&action.id),
-        action.action_type,
-        action.attempts,
-        action.created_at.0,
-        time(action.scheduled),
-        action.retry_of.as_ref().map(id_bytes),
-        columns::timeouts_text(&action.timeouts).map_err(unwritable)?,
-        action.traceparent,
-        columns::status_code(action.status),
-        action.attempt,
-        action.due_at.0,
-        time(action.expires_at),
-        time(action.started_at),
-        time(action.finished_at),
-        optional_text(action.cancel.as_ref()).map_err(unwritable)?,
-        action.open,
-        payload::bits(action),
-        action.updated_at.0,
-        signed(action.log.last),
-        signed(action.log.dropped),
-        signed(action.log.bytes),
-    )
-}
-
-fn action(statement: &mut CachedStatement<'_>, action: &&Action) -> Written {
-    run!(
-        statement,
-        id_bytes(&action.id),
-        columns::status_code(action.status),
-        action.attempt,
-        action.due_at.0,
-        time(action.expires_at),
-        time(action.started_at),
-        time(action.finished_at),
-        optional_text(action.cancel.as_ref()).map_err(unwritable)?,
-        action.open,
-        payload::bits(action),
-        action.updated_at.0,
-        signed(action.log.last),
-        signed(action.log.dropped),
-        signed(action.log.bytes),
-    )
-}
-
-fn action_log(statement: &mut CachedStatement<'_>, action: &&Action) -> Written {
-    run!(
-        statement,
-        id_bytes(&action.id),
-        action.updated_at.0,
-        signed(action.log.last),
-        signed(action.log.dropped),
-        signed(action.log.bytes),
-    )
-}
-
-fn put_payload(
-    statement: &mut CachedStatement<'_>,
-    (id, kind, body): &(ActionId, Payload, &str),
-) -> Written {
-    run!(statement, id_bytes(id), kind.code(), body)
-}
-
-fn gone_payload(statement: &mut CachedStatement<'_>, (id, kind): &(ActionId, Payload)) -> Written {
-    run!(statement, id_bytes(id), kind.code())
-}
-
-fn new_attempt(statement: &mut CachedStatement<'_>, attempt: &&Attempt) -> Written {
-    run!(
-        statement,
-        id_bytes(&attempt.at.action),
-        attempt.at.number,
-        attempt.runner,
-        attempt.worker,
-        attempt.key_id,
-        attempt.nonce,
-        attempt.auto_status,
-        attempt.signature_required,
-        attempt.claimed_at.0,
-        time(attempt.started_at),
-        attempt.said.map(columns::status_code),
-        time(attempt.said_final_at),
-        optional_text(attempt.said_failure.as_ref()).map_err(unwritable)?,
-        attempt.timed_out.map(|kind| kind.as_str()),
-        optional_text(attempt.saw.as_ref()).map_err(unwritable)?,
-        optional_text(attempt.closing.as_ref()).map_err(unwritable)?,
-        time(attempt.heard_at),
-        attempt.job_time_ms,
-        nanos(attempt.heartbeat),
-        signed(attempt.output_offset),
-    )
-}
-
-fn attempt(statement: &mut CachedStatement<'_>, attempt: &&Attempt) -> Written {
-    run!(
-        statement,
-        id_bytes(&attempt.at.action),
-        attempt.at.number,
-        time(attempt.started_at),
-        attempt.said.map(columns::status_code),
-        time(attempt.said_final_at),
-        optional_text(attempt.said_failure.as_ref()).map_err(unwritable)?,
-        attempt.timed_out.map(|kind| kind.as_str()),
-        optional_text(attempt.saw.as_ref()).map_err(unwritable)?,
-        optional_text(attempt.closing.as_ref()).map_err(unwritable)?,
-        time(attempt.heard_at),
-        attempt.job_time_ms,
-        nanos(attempt.heartbeat),
-        signed(attempt.output_offset),
-    )
-}
-
-fn attempt_heard(statement: &mut CachedStatement<'_>, attempt: &&Attempt) -> Written {
-    run!(
-        statement,
-        id_bytes(&attempt.at.action),
-        attempt.at.number,
-        time(attempt.heard_at),
-        attempt.job_time_ms,
-        nanos(attempt.heartbeat),
-        signed(attempt.output_offset),
-    )
-}
-
-fn reporter(
-    statement: &mut CachedStatement<'_>,
-    (key, window): &(&ReporterKey, &Window),
-) -> Written {
-    run!(
-        statement,
-        id_bytes(&key.attempt.action),
-        key.attempt.number,
-        key.reporter,
-        window.to_bytes(),
-    )
-}
-
-fn gone_reporters(statement: &mut CachedStatement<'_>, at: &AttemptRef) -> Written {
-    run!(statement, id_bytes(&at.action), at.number)
-}
-
-fn line(statement: &mut CachedStatement<'_>, line: &LogLine) -> Written {
-    run!(
-        statement,
-        id_bytes(&line.action),
-        signed(line.number),
-        line.time.0,
-        line.attempt,
-        columns::source_code(line.source),
-        line.text,
-    )
-}
-
-/// One of our own values has no JSON text.
-fn unwritable(error: serde_json::Error) -> StoreError {
-    StoreError::Data(error.into())
 }
 
 impl<'a> Changes<'a> {

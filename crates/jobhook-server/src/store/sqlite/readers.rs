@@ -1,6 +1,6 @@
 //! A few connections that only read, beside the writer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jobhook_engine::store::StoreError;
 use rusqlite::Connection;
@@ -42,12 +42,10 @@ impl Readers {
         let permit = permit.map_err(|_| closed())?;
         let idle = Arc::clone(&self.idle);
         blocking(move || {
-            let connection = idle.take().ok_or_else(closed)?;
-            // A reader that panics takes its connection with it, and its permit.
-            let outcome = read(&connection);
-            idle.put(connection);
-            drop(permit);
-            outcome
+            // Given back last, also where the reader panics: a permit is worth a connection.
+            let _permit = permit;
+            let mut borrowed = Borrowed::of(&idle);
+            read(borrowed.0.as_mut().ok_or_else(closed)?)
         })
         .await
     }
@@ -56,26 +54,45 @@ impl Readers {
     pub(super) async fn close(&self) {
         let _all = self.free.acquire_many(READERS).await;
         self.free.close();
-        self.idle.clear();
+        self.idle.lock().clear();
+    }
+}
+
+/// A connection that goes back when its reader has done, whatever became of it.
+struct Borrowed<'i>(Option<Connection>, &'i Idle);
+
+impl<'i> Borrowed<'i> {
+    fn of(idle: &'i Idle) -> Borrowed<'i> {
+        Borrowed(idle.lock().pop(), idle)
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.1.lock().extend(self.0.take());
     }
 }
 
 impl Idle {
-    fn take(&self) -> Option<Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn put(&self, connection: Connection) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn clear(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+    #[tokio::test]
+    async fn a_reader_that_panics_leaves_its_connection_to_the_next() {
+        let readers = Readers::new(vec![Connection::open_in_memory().unwrap()]);
+        let readers = Arc::new(readers);
+        let panics = Arc::clone(&readers);
+        let panicked = tokio::spawn(async move {
+            let unread: Result<(), StoreError> = panics.read(|_| panic!("on purpose")).await;
+            unread
+        });
+        assert!(panicked.await.unwrap_err().is_panic());
+        assert!(readers.read(|_| Ok(())).await.is_ok());
     }
 }
