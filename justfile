@@ -21,9 +21,10 @@ demo: build
 # Everything that CI runs; run it before you push.
 test: lint test-rust doctest vectors examples
 
-# Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -p jobhook-engine`.
-test-rust *args="--workspace": tools
-    cargo nextest run --features jobhook-server/crash-points,jobhook/tracing {{ args }}
+# Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -E 'package(jobhook-engine)'`.
+[positional-arguments]
+test-rust *args: tools
+    cargo nextest run --workspace --features jobhook-server/crash-points,jobhook/tracing "$@"
 
 # The examples in the documentation comments (nextest cannot run them).
 doctest:
