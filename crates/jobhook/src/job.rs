@@ -22,6 +22,7 @@ use crate::Error;
 use crate::builder::JobBuilder;
 use crate::handle::Handle;
 use crate::hook::Standing;
+use crate::meter::{Counter, Meter};
 use crate::receipt::Receipt;
 use crate::report::{Amount, Report, progress_of};
 use crate::shared::{Shared, State};
@@ -202,6 +203,28 @@ impl Job {
         )?)
     }
 
+    /// Counts progress instead of saying it: for loops so tight that even [`Job::progress`] is
+    /// too much for every step. The newest meter is the one that is reported.
+    ///
+    /// - `total`: how many steps there are, if that is known.
+    /// - `message`: what the job is doing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Job::progress`].
+    pub fn meter(&self, total: Option<u64>, message: Option<String>) -> Result<Meter, Error> {
+        let counter = Arc::new(Counter::new(total, message));
+        let mut state = self.open()?;
+        if let Some(ended) = state.ended {
+            return Err(Error::Ended(ended));
+        }
+        state.read_meter();
+        state.meter = Some((counter.clone(), None));
+        drop(state);
+        self.handle.shared.work.notify_one();
+        Ok(Meter::new(self.clone(), counter))
+    }
+
     /// Says what the job is doing. Returns at once.
     ///
     /// # Errors
@@ -336,6 +359,7 @@ impl Job {
         {
             return Err(Error::Ended(ended));
         }
+        state.read_meter();
         let Ok(ticket) = state.outbox.fields(body, Instant::now()) else {
             return Err(shared.full(&mut state));
         };
@@ -356,6 +380,23 @@ impl Job {
             self.handle.shared.work.notify_one();
         }
         Ok(())
+    }
+
+    /// Says the last count of a meter, unless a newer one took its place.
+    pub(crate) fn end_meter(&self, counter: &Arc<Counter>) -> Result<(), Error> {
+        let mut state = self.open()?;
+        if !state.is_metered_by(counter) {
+            return Ok(());
+        }
+        let ended = state.ended;
+        state.read_meter();
+        state.meter = None;
+        drop(state);
+        self.handle.shared.work.notify_one();
+        match ended {
+            Some(ended) => Err(Error::Ended(ended)),
+            None => Ok(()),
+        }
     }
 
     fn end(&self, report: Report) -> Result<(), Error> {

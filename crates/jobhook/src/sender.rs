@@ -155,15 +155,21 @@ impl Sender {
         if state.closed && state.outbox.is_empty() {
             return Step::End;
         }
+        state.read_meter();
         let due = match state.outbox.due(now, self.pace.progress_interval) {
             _ if state.closed => Due::Now,
             due => due,
         };
         let speak = self.pace.speak_every.map(|every| self.spoke + every);
+        let look = state
+            .meter
+            .as_ref()
+            .map(|_| now + self.pace.progress_interval);
+        let wake = [speak, look].into_iter().flatten().min();
         let until = match due {
             Due::Now => return deliver_next(state, now),
-            Due::At(at) => Some(speak.map_or(at, |speak| speak.min(at))),
-            Due::Never => speak,
+            Due::At(at) => Some(wake.map_or(at, |wake| wake.min(at))),
+            Due::Never => wake,
         };
         if speak.is_some_and(|speak| speak <= now)
             && let Ok(silent) = Report::new().into_body(self.v1)

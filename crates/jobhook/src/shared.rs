@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::hook::Standing;
+use crate::meter::Counter;
 use crate::outbox::Outbox;
 
 /// How many refusals are remembered for callers that may still ask.
@@ -49,6 +50,8 @@ pub(crate) struct State {
     /// Since when the server is away, and why.
     pub(crate) away: Option<(Instant, String)>,
     pub(crate) standing: Option<Arc<Standing>>,
+    /// What counts the progress, and the count that was said last.
+    pub(crate) meter: Option<(Arc<Counter>, Option<u64>)>,
     refusals: BTreeMap<u64, Error>,
 }
 
@@ -64,6 +67,7 @@ impl Shared {
                 gone: false,
                 away: None,
                 standing: None,
+                meter: None,
                 refusals: BTreeMap::new(),
             }),
             changed: Condvar::new(),
@@ -171,6 +175,25 @@ impl State {
             None if self.gone => Some(Err(Error::Closed)),
             None => None,
         }
+    }
+
+    /// Says how far the meter is, if it moved. Nothing may be said after the end.
+    pub(crate) fn read_meter(&mut self) {
+        if self.ended.is_some() {
+            return;
+        }
+        if let Some((counter, said)) = &mut self.meter {
+            let done = counter.done();
+            if *said != Some(done) {
+                *said = Some(done);
+                self.outbox.progress(counter.progress(done));
+            }
+        }
+    }
+
+    pub(crate) fn is_metered_by(&self, counter: &Arc<Counter>) -> bool {
+        let current = self.meter.as_ref();
+        current.is_some_and(|(current, _)| Arc::ptr_eq(current, counter))
     }
 
     /// Remembers that a report was refused.

@@ -1,12 +1,11 @@
 //! What the fake hook believes and keeps: the order of checks is the server's (`HOOK-9`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jobhook_protocol::action::STOP;
 use jobhook_protocol::signature::HashKind;
 use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Report, SignedHeaders, Status};
-use serde_json::{Map, Value};
 
 use super::request::{Answer, Request};
 
@@ -140,23 +139,26 @@ impl Records {
     }
 
     fn answer(&self) -> String {
-        let mut answer = Map::new();
-        let mut set = |name: &str, value: Value| answer.insert(name.to_owned(), value);
-        set("type", "Fake".into());
-        set("uuid", self.environment.id.clone().into());
+        let text = |text: &str| Json::of(&text.into());
+        let number = |number: u32| Json::of(&number.into());
         let status = self.status().unwrap_or(Status::Running);
-        set("status", status.to_string().into());
-        set("attempt", self.environment.attempt.unwrap_or(1).into());
-        set("attempts", 1.into());
-        set("_creationDate", "2026-01-01T00:00:00.000Z".into());
-        set("_lastUpdate", "2026-01-01T00:00:00.000Z".into());
+        let time = "2026-01-01T00:00:00.000Z";
+        let mut answer = BTreeMap::from([
+            ("type", text("Fake")),
+            ("uuid", text(&self.environment.id)),
+            ("status", text(&status.to_string())),
+            ("attempt", number(self.environment.attempt.unwrap_or(1))),
+            ("attempts", number(1)),
+            ("_creationDate", text(time)),
+            ("_lastUpdate", text(time)),
+        ]);
         if let Some(arguments) = &self.arguments {
-            set("arguments", arguments.value());
+            answer.insert("arguments", arguments.clone());
         }
         if self.stop {
-            set("action", STOP.into());
+            answer.insert("action", text(STOP));
         }
-        Value::Object(answer).to_string()
+        serde_json::to_string(&answer).unwrap_or_default()
     }
 }
 

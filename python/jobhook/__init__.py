@@ -1,0 +1,103 @@
+"""Background actions, seen from inside and launched from outside.
+
+A program that a jobhook server started uses `Job`: its arguments, progress, log and results. A
+program that launches and watches others uses `Launcher`. For asyncio there are `AsyncJob` and
+`AsyncLauncher`. `check_job`, `job_headers` and `send_status` are those of the original's `job.py`.
+"""
+
+from __future__ import annotations
+
+from ._jobhook import Receipt, __version__
+from .errors import (
+    InvalidEnvironment,
+    InvalidSetting,
+    InvalidValue,
+    JobCancelled,
+    JobhookError,
+    JobOver,
+    Refused,
+    ServerAway,
+    SystemRefused,
+    UnexpectedAnswer,
+    UnexpectedArguments,
+    WaitTimeout,
+)
+from .job import Job
+from .primitives import check_job, job_headers, send_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .action import Action, Attempt, Back, Cancel, Gap, LogLine, Lost, Witness
+    from .async_job import AsyncJob, AsyncReceipt
+    from .async_launcher import AsyncLauncher
+    from .launcher import Launch, Launcher
+    from .log_handler import JobLogHandler
+
+__all__ = [
+    "Action",
+    "AsyncJob",
+    "AsyncLauncher",
+    "AsyncReceipt",
+    "Attempt",
+    "Back",
+    "Cancel",
+    "Gap",
+    "InvalidEnvironment",
+    "InvalidSetting",
+    "InvalidValue",
+    "Job",
+    "JobCancelled",
+    "JobLogHandler",
+    "JobOver",
+    "JobhookError",
+    "Launch",
+    "Launcher",
+    "LogLine",
+    "Lost",
+    "Receipt",
+    "Refused",
+    "ServerAway",
+    "SystemRefused",
+    "UnexpectedAnswer",
+    "UnexpectedArguments",
+    "WaitTimeout",
+    "Witness",
+    "__version__",
+    "check_job",
+    "job_headers",
+    "send_status",
+]
+
+# What needs asyncio, logging or dataclasses is loaded when it is first used: a short job should
+# not wait for what it does not need.
+_LATER = {
+    "Action": "action",
+    "AsyncJob": "async_job",
+    "AsyncLauncher": "async_launcher",
+    "AsyncReceipt": "async_job",
+    "Attempt": "action",
+    "Back": "action",
+    "Cancel": "action",
+    "Gap": "action",
+    "JobLogHandler": "log_handler",
+    "Launch": "launcher",
+    "Launcher": "launcher",
+    "LogLine": "action",
+    "Lost": "action",
+    "Witness": "action",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

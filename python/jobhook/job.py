@@ -1,0 +1,432 @@
+"""The job that this process is, seen from inside.
+
+Calls that say something append and return at once; a thread of Rust sends, also while Python
+computes. So a job goes on while its server is away, and what it said arrives afterwards, once and
+in order. Calls that wait say so, and let other threads run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+from ._jobhook import NativeJob
+from .errors import InvalidValue, JobCancelled, JobhookError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import FrameType, TracebackType
+    from typing import Any, Literal, TypeVar
+
+    from ._jobhook import Receipt
+
+    T = TypeVar("T")
+
+__all__ = ["Job"]
+
+_UNSET: Any = object()
+
+
+class Job:
+    """The job that this process is; made by `Job.from_env`.
+
+    As a context manager it says how it ended: leaving the block reports SUCCESS with `results`;
+    leaving it by an exception reports ERROR with the exception's type and text, puts the
+    traceback into the log, and lets the exception go on. Every method may be called from any
+    thread.
+
+        with Job.from_env() as job:
+            for path in job.progress(job.arguments["paths"]):
+                job.log(f"resizing {path}")
+            job.results = {"resized": 3}
+    """
+
+    def __init__(self, native: NativeJob) -> None:
+        self._native = native
+        self._pid = os.getpid()
+        self._results: Any = _UNSET
+        self._arguments: Any = _UNSET
+        self._has_ended = False
+        self._is_closed = False
+        self._restore_sigterm: Any = None
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        heartbeat: float | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        spool_directory: str | os.PathLike[str] | None = None,
+        spool_bytes: int = 64 * 1024 * 1024,
+        patience: float = 900.0,
+        flush_limit: float = 30.0,
+        answer_timeout: float = 10.0,
+        retry_pauses: tuple[float, float] = (0.1, 5.0),
+        progress_interval: float = 0.25,
+        listen_every: float = 10.0,
+        handle_sigterm: bool = True,
+    ) -> Job:
+        """The job that the environment of this process tells of. Nothing is sent yet.
+
+        Args:
+            environ: Where to read `JOB_ID`, `JOB_SECRET_KEY`, `JOB_HOOK` and what else there is;
+                `os.environ` if `None`.
+            heartbeat: Seconds, 0.1 to 86,400. Announces that the job speaks at least this often,
+                and speaks for it, also while Python computes; from then on silence of three times
+                as long means trouble to the server.
+            ca_file: Certificates (PEM) to trust beside those of the machine; the variable
+                `JOBHOOK_CA_FILE` if `None`.
+            spool_directory: Where reports are kept while the server is away, so that they
+                outlive the process. It is made if it is not there.
+            spool_bytes: How many bytes may wait to be sent.
+            patience: Seconds that the server may be away before the job stops reporting.
+            flush_limit: Seconds that the end may wait for the last reports.
+            answer_timeout: Seconds that one answer may take.
+            retry_pauses: Seconds of the first and of the longest pause between tries.
+            progress_interval: Seconds between two reports of nothing but progress.
+            listen_every: Seconds without a report after which the job asks whether to stop.
+            handle_sigterm: Whether SIGTERM raises `JobCancelled` at the next call instead of
+                ending the process at once. Only in the main thread, and only if nothing else
+                handles it.
+
+        Raises:
+            InvalidEnvironment: A variable is missing or wrong; the text names it.
+            InvalidSetting: An argument is wrong.
+            SystemRefused: There is no thread or no socket.
+        """
+        native = NativeJob(
+            os.environ if environ is None else environ,
+            heartbeat=heartbeat,
+            ca_file=ca_file,
+            spool_directory=spool_directory,
+            spool_bytes=spool_bytes,
+            patience=patience,
+            flush_limit=flush_limit,
+            answer_timeout=answer_timeout,
+            retry_pauses=retry_pauses,
+            progress_interval=progress_interval,
+            listen_every=listen_every,
+        )
+        job = cls(native)
+        if handle_sigterm:
+            job._handle_sigterm()
+        atexit.register(job._at_exit)
+        return job
+
+    @property
+    def id(self) -> str:
+        """The action's id."""
+        return self._native.id
+
+    @property
+    def attempt(self) -> int | None:
+        """The attempt's number, from 1; `None` where the server does not tell."""
+        return self._native.attempt
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C Trace Context of the launch."""
+        return self._native.traceparent
+
+    @property
+    def arguments(self) -> Any:
+        """What the action was launched with; `None` if nothing.
+
+        The first use asks the server and waits, up to two minutes.
+
+        Raises:
+            ServerAway: No answer came.
+            Refused: The server does not know this job, or its attempt is over.
+            JobCancelled: The job should end.
+        """
+        if self._arguments is _UNSET:
+            self._arguments = self._native.arguments()
+        return self._arguments
+
+    @property
+    def results(self) -> Any:
+        """What the job made, reported when the block is left: any JSON.
+
+        Raises:
+            InvalidValue: It is not JSON; the text names the place.
+        """
+        return None if self._results is _UNSET else self._results
+
+    @results.setter
+    def results(self, value: Any) -> None:
+        # Refused here, where the line of the program is still known.
+        self._native.check_json(value)
+        self._results = value
+
+    def report(
+        self,
+        status: Literal["RUNNING", "SUCCESS", "ERROR"] | None = None,
+        *,
+        results: Any = None,
+        details: Any = None,
+        error_name: str | None = None,
+        error_message: str | None = None,
+        message: str | None = None,
+        logs: Iterable[str] = (),
+    ) -> Receipt:
+        """Says something. Returns at once; the receipt can be waited for.
+
+        Args:
+            status: After SUCCESS and ERROR only log lines may follow.
+            results: What the job made, any JSON; replaces what was reported before.
+            details: What people see, any JSON; replaces those before, progress included.
+            error_name: What went wrong, for programs. Means ERROR.
+            error_message: What went wrong, for people. Means ERROR.
+            message: What the job is doing.
+            logs: Lines for the log.
+
+        Raises:
+            InvalidValue: Something is not JSON, or too long for a server.
+            JobOver: The job has ended, is closed, or belongs to the parent of this process.
+            ServerAway: Too much waits to be sent, or the job stopped reporting.
+            JobCancelled: The job should end.
+        """
+        return self._report(
+            False, status, results, details, error_name, error_message, message, logs
+        )
+
+    def log(self, text: str) -> None:
+        """Adds a line to the log; a text of several lines adds several. Returns at once.
+
+        Raises:
+            JobOver, ServerAway, JobCancelled: As `report`.
+        """
+        self._native.log(text)
+
+    def message(self, text: str) -> None:
+        """Says what the job is doing. Returns at once; only the newest is sent.
+
+        Raises:
+            JobOver, ServerAway, JobCancelled: As `report`.
+        """
+        self._native.message(text)
+
+    def set_progress(self, done: float, total: float | None = None) -> None:
+        """Says how far the job is. Returns at once; of many calls only the newest is sent.
+
+        Args:
+            done: How much is done, from 0.
+            total: How much there is, if that is known.
+
+        Raises:
+            InvalidValue: `done` is negative, not a number, or more than `total`.
+            JobOver, ServerAway, JobCancelled: As `report`.
+        """
+        self._native.set_progress(done, total)
+
+    def progress(
+        self,
+        iterable: Iterable[T],
+        *,
+        total: int | None = None,
+        desc: str | None = None,
+        bar: bool | None = None,
+    ) -> Iterator[T]:
+        """Passes the items through and says how far they are, a few times a second.
+
+        An item is done when the next one is asked for. More items than `total` are no error: it
+        was a guess, and is not said from then on.
+
+        Args:
+            iterable: What to pass through.
+            total: How many items there are; `len(iterable)` if `None` and it has one.
+            desc: What the job is doing.
+            bar: Whether to draw a bar on stderr; if `None`, where that is a terminal.
+
+        Raises:
+            InvalidValue: `total` is negative.
+            JobCancelled: The job should end; at each step.
+            JobOver, ServerAway: As `report`.
+        """
+        total = total_of(iterable, total)
+        if bar is None:
+            bar = sys.stderr is not None and sys.stderr.isatty()
+        if bar:
+            from .bar import drawn
+
+            return drawn(self._native.steps(iterable, total, desc), total, desc)
+        return self._native.steps(iterable, total, desc)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the job should end."""
+        return self._native.is_cancelled
+
+    def check(self) -> None:
+        """Raises if the job should end. Costs next to nothing.
+
+        Other calls raise once, so that a program that cleans up may still speak; this and the
+        steps of `progress` raise each time.
+
+        Raises:
+            JobCancelled: The job should end.
+        """
+        self._native.check()
+
+    def flush(self, limit: float | None = None) -> None:
+        """Waits until everything that was said is answered.
+
+        Args:
+            limit: Seconds; `flush_limit` if `None`.
+
+        Raises:
+            ServerAway: Not everything was (`flush_timeout`), or the job stopped reporting.
+            Refused: The server refused to hear the job.
+        """
+        self._native.flush(limit)
+
+    def close(self) -> None:
+        """Sends what is left, up to the flush limit, and says no more.
+
+        Closing again does nothing. A process that ends closes its jobs, unless it is killed or
+        calls `os._exit`.
+
+        Raises:
+            ServerAway: Something was not answered.
+            JobhookError: What went wrong on the way, such as lines that found no room.
+        """
+        atexit.unregister(self._at_exit)
+        if self._restore_sigterm is not None:
+            self._restore_sigterm()
+        self._is_closed = True
+        self._native.close()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong, if anything did: what ended the reporting, or trouble that did not."""
+        return self._native.error()
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc is None or (isinstance(exc, SystemExit) and exc.code in (None, 0)):
+            if not self._has_ended:
+                self._report(True, "SUCCESS", self.results)
+            self.close()
+            return
+        try:
+            if not self._has_ended:
+                self._report_exception(exc)
+            self.close()
+        except JobhookError as error:
+            # The exception of the program is the one to go on.
+            _tell(error)
+
+    def __repr__(self) -> str:
+        return f"<jobhook.Job {self.id} attempt {self.attempt}>"
+
+    def _report(
+        self,
+        quiet: bool,
+        status: str | None,
+        results: Any = None,
+        details: Any = None,
+        error_name: str | None = None,
+        error_message: str | None = None,
+        message: str | None = None,
+        logs: Iterable[str] = (),
+    ) -> Receipt:
+        receipt = self._native.report(
+            quiet,
+            {
+                "status": status,
+                "results": results,
+                "details": details,
+                "error_name": error_name,
+                "error_message": error_message,
+                "message": message,
+                "logs": [logs] if isinstance(logs, str) else list(logs),
+            },
+        )
+        has_error = error_name is not None or error_message is not None
+        self._has_ended = status in ("SUCCESS", "ERROR") or has_error
+        return receipt
+
+    def _report_exception(self, error: BaseException) -> None:
+        name = type(error).__name__
+        if isinstance(error, JobCancelled):
+            self._report(True, "ERROR", error_name=name, error_message=str(error))
+            return
+        if isinstance(error, SystemExit):
+            text = f"the program ended itself with {error.code!r}"
+            self._report(True, "ERROR", error_name=name, error_message=text)
+            return
+        from traceback import format_exception
+
+        for part in format_exception(type(error), error, error.__traceback__):
+            self._native.log_quietly(part)
+        try:
+            text = str(error)
+        except Exception:
+            text = "(its text cannot be had)"
+        self._report(True, "ERROR", error_name=name, error_message=text)
+
+    def _handle_sigterm(self) -> None:
+        import signal
+        import threading
+        import weakref
+
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            return
+        this = weakref.ref(self)
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            job = this()
+            if job is not None and not job._is_closed and os.getpid() == job._pid:
+                job._native.cancel("the process was told to end (SIGTERM)")
+                return
+            # A forked child, or a job that is over, has nothing to say about it.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+
+        def restore() -> None:
+            is_main = threading.current_thread() is threading.main_thread()
+            if is_main and signal.getsignal(signal.SIGTERM) is handle:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+        signal.signal(signal.SIGTERM, handle)
+        self._restore_sigterm = restore
+
+    def _at_exit(self) -> None:
+        if os.getpid() != self._pid:
+            return
+        try:
+            self.close()
+        except JobhookError as error:
+            _tell(error)
+
+
+def total_of(iterable: object, total: int | None) -> int | None:
+    """How many items there are, if that is known."""
+    if total is None:
+        try:
+            return len(iterable)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+    if total < 0:
+        raise InvalidValue(
+            f"the progress cannot be reported: `total` is {total}, and must be a number from 0",
+            "invalid_value",
+        )
+    return total
+
+
+def _tell(error: JobhookError) -> None:
+    if sys.stderr is not None:
+        print(f"jobhook: {error} ({error.code})", file=sys.stderr)

@@ -1,0 +1,52 @@
+"""A `rich` progress display whose progress is the job's. Needs `pip install jobhook[rich]`.
+
+from jobhook.rich import JobProgress
+
+with JobProgress(job) as progress:
+    for path in progress.track(paths, description="resizing"):
+        ...
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.progress import Progress, ProgressColumn, TaskID
+
+from .job import Job
+
+__all__ = ["JobProgress"]
+
+
+class JobProgress(Progress):
+    """As `rich.progress.Progress`, and tells the job the sum of all tasks.
+
+    Raises:
+        JobCancelled: The job should end; at each step.
+    """
+
+    def __init__(self, job: Job, *columns: str | ProgressColumn, **options: Any) -> None:
+        self._job = job
+        super().__init__(*columns, **options)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """Moves a task on, and tells the job."""
+        super().advance(task_id, advance)
+        self._tell(task_id)
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Changes a task, and tells the job."""
+        super().update(task_id, **changes)
+        self._tell(task_id)
+
+    def _tell(self, task_id: TaskID) -> None:
+        self._job.check()
+        with self._lock:
+            tasks = list(self._tasks.values())
+            description = self._tasks[task_id].description
+        done = sum(task.completed for task in tasks)
+        totals = [task.total for task in tasks if task.total is not None]
+        is_known = len(totals) == len(tasks) and done <= sum(totals)
+        self._job.set_progress(done, sum(totals) if is_known else None)
+        if description:
+            self._job.message(description)

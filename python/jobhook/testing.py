@@ -1,0 +1,195 @@
+"""A hook inside the test: run an action, and look at what it reported.
+
+    def test_the_words_are_counted(job_hook):       # a fixture, once jobhook is installed
+        job_hook.arguments = {"path": "README.md"}
+        main()
+        assert job_hook.status == "SUCCESS"
+        assert job_hook.results == {"words": 345}
+
+It listens on a free port of this machine, believes only what is signed, and refuses what a server
+refuses. Without pytest it is a context manager, `FakeHook()`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from ._jobhook import NativeHook
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Literal, TypeAlias
+
+    Behaviour: TypeAlias = Literal[
+        "well", "refuse", "cut_before", "cut_after", "silent", "web_page", "redirect"
+    ]
+
+__all__ = ["FakeHook"]
+
+_VARIABLES = (
+    "JOB_ID",
+    "JOB_SECRET_KEY",
+    "JOB_HOOK",
+    "JOB_ORCHESTRATOR",
+    "JOB_ATTEMPT",
+    "TRACEPARENT",
+)
+
+
+class FakeHook:
+    """A hook inside the test. As a context manager it puts its variables into `os.environ`.
+
+    Raises:
+        SystemRefused: There is no free port.
+    """
+
+    def __init__(self) -> None:
+        self._native = NativeHook()
+        self._before: dict[str, str | None] = {}
+        self._arguments: Any = None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables of a job of this hook, for `Job.from_env` or a child process."""
+        return dict(self._native.variables())
+
+    def set_environ(self, environ: Mapping[str, str]) -> None:
+        """Changes them, for example to another key, or to no `JOB_ATTEMPT`."""
+        self._native.set_variables(environ)
+
+    @property
+    def arguments(self) -> Any:
+        """What the action was launched with."""
+        return self._arguments
+
+    @arguments.setter
+    def arguments(self, value: Any) -> None:
+        self._native.set_arguments(value)
+        self._arguments = value
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """What was applied, in order, each report as it was sent."""
+        return [json.loads(text) for text in self._native.reports()]
+
+    @property
+    def lines(self) -> list[str]:
+        """The log, in order."""
+        return self._native.lines()
+
+    @property
+    def status(self) -> str | None:
+        """The last status reported."""
+        return self._native.status()
+
+    @property
+    def results(self) -> Any:
+        """The last results reported."""
+        return self._last("results")
+
+    @property
+    def error_name(self) -> str | None:
+        """What went wrong, for programs."""
+        name: str | None = self._last("errorName")
+        return name
+
+    @property
+    def error_message(self) -> str | None:
+        """What went wrong, for people."""
+        text: str | None = self._last("errorMessage")
+        return text
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """The last progress reported: `percent`, `done`, `total`, `message`."""
+        progress: dict[str, Any] | None = self._last("progress")
+        return progress
+
+    @property
+    def requests(self) -> int:
+        """How many requests came, applied or not."""
+        return self._native.requests()
+
+    @property
+    def connections(self) -> int:
+        """How many connections were made."""
+        return self._native.connections()
+
+    def wait_for_requests(self, count: int) -> bool:
+        """Waits until so many requests came. `False` if they did not within 20 s."""
+        return self._native.wait_for_requests(count)
+
+    def wait_for_lines(self, count: int) -> bool:
+        """Waits until so many lines are there. `False` if they were not within 20 s."""
+        return self._native.wait_for_lines(count)
+
+    def stop(self) -> None:
+        """Says STOP from now on."""
+        self._native.stop()
+
+    def script(self, *behaviours: Behaviour | tuple[Behaviour, object]) -> None:
+        """Sets what becomes of the next requests, one each.
+
+        `well`: judged and answered. `("refuse", 503)`: answered with that status, not looked at.
+        `cut_before`, `cut_after`: the connection is cut before or after it is applied. `silent`:
+        never answered. `("web_page", 200)`: answered with HTML. `("redirect", "http://…")`.
+
+        Raises:
+            InvalidSetting: There is no such behaviour.
+        """
+        self._native.script([_behaviour(it) for it in behaviours])
+
+    def behave(self, behaviour: Behaviour | tuple[Behaviour, object]) -> None:
+        """Sets what becomes of all requests after those of the script."""
+        self._native.behave(*_behaviour(behaviour))
+
+    def set_clock_offset(self, seconds: float) -> None:
+        """Sets the hook's clock apart from the machine's."""
+        self._native.set_clock_offset_ms(round(seconds * 1000))
+
+    def go_away(self) -> None:
+        """Closes the port and cuts all connections."""
+        self._native.go_away()
+
+    def come_back(self) -> None:
+        """Listens again, on the same port.
+
+        Raises:
+            SystemRefused: The port was taken meanwhile.
+        """
+        self._native.come_back()
+
+    def __enter__(self) -> FakeHook:
+        self._before = {name: os.environ.pop(name, None) for name in _VARIABLES}
+        os.environ.update(self.environ)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self.go_away()
+
+    def _last(self, name: str) -> Any:
+        for report in reversed(self.reports):
+            if name in report:
+                return report[name]
+        return None
+
+
+def _behaviour(given: Behaviour | tuple[Behaviour, object]) -> tuple[str, str | None]:
+    if isinstance(given, str):
+        return given, None
+    name, detail = given
+    return name, str(detail)

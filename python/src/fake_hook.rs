@@ -1,0 +1,143 @@
+//! The hook of tests, with its reports as JSON texts that `jobhook/testing.py` reads.
+
+use jobhook::Error;
+use jobhook::protocol::JobEnvironment;
+use jobhook::testing::{Behaviour, FakeHook};
+use pyo3::prelude::*;
+
+use crate::errors::exception;
+use crate::job::environment_of;
+use crate::json::json_of;
+
+/// A hook inside the test.
+#[pyclass(frozen, module = "jobhook._jobhook")]
+pub(crate) struct NativeHook {
+    inner: FakeHook,
+}
+
+#[pymethods]
+impl NativeHook {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<NativeHook> {
+        let inner = py.detach(FakeHook::start);
+        Ok(NativeHook {
+            inner: inner.map_err(|error| exception(py, &error))?,
+        })
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        self.inner.environment().variables()
+    }
+
+    fn set_variables(&self, variables: &Bound<'_, PyAny>) -> PyResult<()> {
+        let environment: JobEnvironment = environment_of(variables)?;
+        self.inner.set_environment(environment);
+        Ok(())
+    }
+
+    fn set_arguments(&self, py: Python<'_>, arguments: &Bound<'_, PyAny>) -> PyResult<()> {
+        let json = json_of(arguments, "arguments")?;
+        let set = self.inner.set_arguments(&json);
+        set.map_err(|error| exception(py, &error))
+    }
+
+    fn set_clock_offset_ms(&self, offset: i64) {
+        self.inner.set_clock_offset_ms(offset);
+    }
+
+    fn stop(&self) {
+        self.inner.stop();
+    }
+
+    /// What becomes of the next requests, each with a number or a text where it takes one.
+    fn script(&self, py: Python<'_>, next: Vec<(String, Option<String>)>) -> PyResult<()> {
+        let next = next.into_iter().map(|(name, detail)| {
+            behaviour(&name, detail.as_deref()).map_err(|error| exception(py, &error))
+        });
+        self.inner.script(next.collect::<PyResult<Vec<_>>>()?);
+        Ok(())
+    }
+
+    #[pyo3(signature = (name, detail))]
+    fn behave(&self, py: Python<'_>, name: &str, detail: Option<&str>) -> PyResult<()> {
+        let wanted = behaviour(name, detail).map_err(|error| exception(py, &error))?;
+        self.inner.behave(wanted);
+        Ok(())
+    }
+
+    fn go_away(&self, py: Python<'_>) {
+        py.detach(|| self.inner.go_away());
+    }
+
+    fn come_back(&self, py: Python<'_>) -> PyResult<()> {
+        let back = py.detach(|| self.inner.come_back());
+        back.map_err(|error| exception(py, &error))
+    }
+
+    fn reports(&self) -> Vec<String> {
+        let reports = self.inner.reports();
+        let texts = reports
+            .iter()
+            .map(|received| serde_json::to_string(&received.report));
+        texts.filter_map(Result::ok).collect()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.inner.lines()
+    }
+
+    fn status(&self) -> Option<String> {
+        self.inner.status().map(|status| status.to_string())
+    }
+
+    fn requests(&self) -> usize {
+        self.inner.requests()
+    }
+
+    fn connections(&self) -> usize {
+        self.inner.connections()
+    }
+
+    fn wait_for_requests(&self, py: Python<'_>, count: usize) -> bool {
+        py.detach(|| self.inner.wait_for_requests(count))
+    }
+
+    fn wait_for_lines(&self, py: Python<'_>, count: usize) -> bool {
+        py.detach(|| {
+            self.inner.wait_until(|reports| {
+                let lines = reports.iter().map(|received| received.report.logs.len());
+                lines.sum::<usize>() >= count
+            })
+        })
+    }
+}
+
+fn behaviour(name: &str, detail: Option<&str>) -> Result<Behaviour, Error> {
+    let number = || {
+        let number = detail.unwrap_or("").parse();
+        number.map_err(|_| Error::Setting {
+            name: "the behaviour",
+            reason: format!("{name} needs an HTTP status, such as 503"),
+        })
+    };
+    Ok(match name {
+        "well" => Behaviour::Well,
+        "refuse" => Behaviour::Refuse {
+            status: number()?,
+            retry_after: None,
+        },
+        "cut_before" => Behaviour::CutBefore,
+        "cut_after" => Behaviour::CutAfter,
+        "silent" => Behaviour::Silent,
+        "web_page" => Behaviour::WebPage(number()?),
+        "redirect" => Behaviour::Redirect(detail.unwrap_or("").to_owned()),
+        other => {
+            return Err(Error::Setting {
+                name: "the behaviour",
+                reason: format!(
+                    "there is no {other}; there are well, refuse, cut_before, cut_after, silent, web_page, redirect"
+                ),
+            });
+        }
+    })
+}

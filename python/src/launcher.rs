@@ -1,0 +1,202 @@
+//! The management API, with answers as JSON texts that `jobhook/launcher.py` reads.
+
+use std::sync::Mutex;
+
+use jobhook::{Error, Follower, Launch, Launcher, ListQuery, Seen};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use serde::Serialize;
+
+use crate::errors::exception;
+use crate::json::json_of;
+use crate::waiting::{Stop, seconds, wait};
+
+/// Speaks to a server.
+#[pyclass(frozen, module = "jobhook._jobhook")]
+pub(crate) struct NativeLauncher {
+    inner: Launcher,
+}
+
+/// Follows one action.
+#[pyclass(frozen, module = "jobhook._jobhook")]
+pub(crate) struct NativeFollower {
+    inner: Mutex<Follower>,
+}
+
+/// What to launch: type, arguments, attempts, timeout in seconds.
+type Wanted<'py> = (String, Option<Bound<'py, PyAny>>, Option<u32>, Option<f64>);
+
+#[pymethods]
+impl NativeLauncher {
+    #[new]
+    #[pyo3(signature = (url, *, token, ca_file))]
+    fn new(
+        py: Python<'_>,
+        url: &str,
+        token: Option<&str>,
+        ca_file: Option<std::path::PathBuf>,
+    ) -> PyResult<NativeLauncher> {
+        let made = Launcher::new(url)
+            .and_then(|made| match token {
+                Some(token) => made.token(token),
+                None => Ok(made),
+            })
+            .and_then(|made| match ca_file {
+                Some(path) => made.ca_file(path),
+                None => Ok(made),
+            });
+        Ok(NativeLauncher {
+            inner: made.map_err(|error| exception(py, &error))?,
+        })
+    }
+
+    fn launch(&self, py: Python<'_>, wanted: Wanted<'_>) -> PyResult<String> {
+        let launch = launch_of(py, wanted)?;
+        text_of(wait(py, self.inner.launch(&launch))?)
+    }
+
+    fn launch_many(&self, py: Python<'_>, wanted: Vec<Wanted<'_>>) -> PyResult<String> {
+        let launches = wanted.into_iter().map(|wanted| launch_of(py, wanted));
+        let launches: Vec<Launch> = launches.collect::<PyResult<_>>()?;
+        text_of(wait(py, self.inner.launch_many(&launches))?)
+    }
+
+    fn show(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
+        text_of(wait(py, self.inner.show(uuid))?)
+    }
+
+    /// The actions of a page, and the cursor of the next.
+    #[pyo3(signature = (statuses, type_, limit, cursor))]
+    fn list(
+        &self,
+        py: Python<'_>,
+        statuses: Vec<String>,
+        type_: Option<String>,
+        limit: Option<u32>,
+        cursor: Option<String>,
+    ) -> PyResult<(String, Option<String>)> {
+        let statuses = statuses.iter().map(|word| {
+            word.parse().map_err(|_| {
+                let reason = format!("there is no status {word}");
+                exception(
+                    py,
+                    &Error::Setting {
+                        name: "the status",
+                        reason,
+                    },
+                )
+            })
+        });
+        let query = ListQuery {
+            statuses: statuses.collect::<PyResult<_>>()?,
+            action_type: type_,
+            limit,
+            cursor,
+        };
+        let page = wait(py, self.inner.list(&query))?;
+        Ok((text_of(page.actions)?, page.next))
+    }
+
+    fn lines(
+        &self,
+        py: Python<'_>,
+        uuid: &str,
+        after: u64,
+        limit: u32,
+    ) -> PyResult<(String, Option<u64>)> {
+        let page = wait(py, self.inner.lines(uuid, after, limit))?;
+        Ok((text_of(page.lines)?, page.next))
+    }
+
+    /// `None` if the action is not over within the limit, or if it was stopped.
+    #[pyo3(signature = (uuid, limit, stop))]
+    fn wait(
+        &self,
+        py: Python<'_>,
+        uuid: &str,
+        limit: Option<f64>,
+        stop: Option<&Stop>,
+    ) -> PyResult<Option<String>> {
+        let limit = limit.map(|limit| seconds("the timeout", limit)).transpose();
+        let limit = limit.map_err(|error| exception(py, &error))?;
+        let over = async {
+            match limit {
+                Some(limit) => {
+                    let waited = tokio::time::timeout(limit, self.inner.wait(uuid)).await;
+                    waited.ok().transpose()
+                }
+                None => self.inner.wait(uuid).await.map(Some),
+            }
+        };
+        let token = stop.map(|stop| stop.token.clone());
+        let over = wait(py, Stop::or(token, over))?.flatten();
+        over.map(text_of).transpose()
+    }
+
+    fn follow(&self, py: Python<'_>, uuid: &str, after: u64) -> PyResult<NativeFollower> {
+        let follower = self.inner.follow_after(uuid, after);
+        let follower = follower.map_err(|error| exception(py, &error))?;
+        Ok(NativeFollower {
+            inner: Mutex::new(follower),
+        })
+    }
+
+    #[pyo3(signature = (uuid, reason))]
+    fn cancel(&self, py: Python<'_>, uuid: &str, reason: Option<&str>) -> PyResult<String> {
+        text_of(wait(py, self.inner.cancel(uuid, reason))?)
+    }
+
+    fn retry(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
+        text_of(wait(py, self.inner.retry(uuid))?)
+    }
+}
+
+#[pymethods]
+impl NativeFollower {
+    /// What is seen next: its kind, and a JSON text or what else belongs to it.
+    #[pyo3(signature = (stop))]
+    fn next(
+        &self,
+        py: Python<'_>,
+        stop: Option<&Stop>,
+    ) -> PyResult<Option<(&'static str, String)>> {
+        let token = stop.map(|stop| stop.token.clone());
+        let Ok(mut follower) = self.inner.try_lock() else {
+            return Err(PyRuntimeError::new_err(
+                "another thread follows with this iterator: call `follow` once in each",
+            ));
+        };
+        let Some(seen) = wait(py, Stop::or(token, follower.next()))?.flatten() else {
+            return Ok(None);
+        };
+        Ok(Some(match seen {
+            Seen::Line(line) => ("line", text_of(line)?),
+            Seen::Gap(lines) => ("gap", lines.to_string()),
+            Seen::Action(action) => ("action", text_of(action)?),
+            Seen::Lost(error) => ("lost", error.to_string()),
+            Seen::Back => ("back", String::new()),
+            Seen::End(action) => ("end", text_of(action)?),
+            // What a newer crate sees and this one does not know.
+            _ => ("other", String::new()),
+        }))
+    }
+}
+
+fn launch_of(py: Python<'_>, (kind, arguments, attempts, timeout): Wanted<'_>) -> PyResult<Launch> {
+    let mut launch = Launch::new(kind);
+    if let Some(arguments) = arguments {
+        launch = launch.arguments_json(json_of(&arguments, "arguments")?);
+    }
+    if let Some(attempts) = attempts {
+        launch = launch.attempts(attempts);
+    }
+    if let Some(timeout) = timeout {
+        let timeout = seconds("the timeout", timeout).map_err(|error| exception(py, &error))?;
+        launch = launch.timeout(timeout);
+    }
+    Ok(launch)
+}
+
+fn text_of<T: Serialize>(value: T) -> PyResult<String> {
+    serde_json::to_string(&value).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
