@@ -71,6 +71,7 @@ class Webda:
         self.events = queue.SimpleQueue()
         self.histories = {}
         self.codes = {}
+        self.errors = []
         threading.Thread(target=self._read_on, daemon=True).start()
 
     def _read_on(self):
@@ -89,6 +90,8 @@ class Webda:
                 self.histories.setdefault(action["uuid"], []).append(action)
             if uuid := event.get("ended"):
                 self.codes[uuid] = event
+            if error := event.get("error"):
+                self.errors.append(error)
             self.last = event
         return found
 
@@ -208,11 +211,13 @@ def main() -> int:
     for version in VERSIONS:
         with webda(version) as server:
             for name, check in checks():
+                server.errors.clear()
                 try:
                     check(server)
                 except Exception as error:
                     failed += 1
                     print(f"FAILED Webda {version}: {name}: {type(error).__name__}: {error}", flush=True)
+                    print(*(f"       Webda: {line}" for line in server.errors), sep="\n", flush=True)
                 else:
                     passed += 1
                     print(f"ok     Webda {version}: {name}", flush=True)

@@ -7,6 +7,7 @@
 //     > {"stop": "<uuid>"}
 //     < {"changed": {...}}       an action as it is stored, after every write
 //     < {"ended": "<uuid>", "code": 0}
+//     < {"error": "..."}         what Webda logs as an error
 //
 // The second argument maps action types to {command, args, options} of a LocalRunner.
 import { createRequire } from "node:module";
@@ -50,11 +51,11 @@ class Application extends UnpackedApplication {
   }
 }
 
-// No logger is attached to this output: at INFO, LocalRunner writes keys to the log.
+// Errors only: at INFO, LocalRunner writes the jobs' keys to the log.
 const output = new WorkerOutput();
 output.on("message", ({ type, log }) => {
   if (type === "log" && log.level === "ERROR") {
-    console.error("[webda]", ...log.args);
+    tell({ error: log.args.map(part => part?.message ?? String(part)).join(" ") });
   }
 });
 const application = new Application(folder, output);

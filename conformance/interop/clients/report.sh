@@ -18,7 +18,8 @@ until-stopped)
     "$JOBHOOK_BIN" report --error "asked to stop" || [ "$?" -eq 3 ]
     ;;
 work)
-    lines | "$JOBHOOK_BIN" log
+    # A server that takes no lines for this action is no reason to fail.
+    lines | "$JOBHOOK_BIN" log --timeout 5s || echo "the lines were not taken" >&2
     "$JOBHOOK_BIN" report --progress 100 --message done
     "$JOBHOOK_BIN" report --status SUCCESS --results "{\"lines\": $(lines | wc -l), \"last\": \"$last\"}"
     ;;
