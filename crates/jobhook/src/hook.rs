@@ -9,9 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use jobhook_protocol::action::STOP;
 use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
-use jobhook_protocol::{
-    Code, JobEnvironment, Json, Problem, Report, Status, sign_v1, sign_webda,
-};
+use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Report, Status, sign_v1, sign_webda};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
