@@ -115,6 +115,7 @@ def webda(version):
     process = subprocess.Popen(
         ["node", HERE / "server.mjs", folder, json.dumps(TYPES)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=folder,  # it leaves a file `.registry` there
     )
     server = Webda(process)
     server.last = {}
