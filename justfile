@@ -64,9 +64,9 @@ test-jobpy path: build requests
     examples/check.py --job-py {{ quote(join(invocation_directory(), path)) }}
 
 # Published versions of Webda start our clients, and take what they report.
-interop: build requests node webda
+interop: build requests wheel node webda
     cargo build --package jobhook --example interop
-    INTEROP_BIN={{ quote(target / "debug/examples/interop") }} conformance/interop/check.py
+    INTEROP_PYTHON={{ quote(python) }} INTEROP_BIN={{ quote(target / "debug/examples/interop") }} conformance/interop/check.py
 
 # How many status reports the server takes, against a bare handler and bare SQLite.
 bench-hook:

@@ -9,6 +9,7 @@ the Rust SDK's example `interop`. See README.md beside this file.
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -37,6 +38,14 @@ SENT, STORED = list(SANITISED), list(SANITISED.values())
 # LocalRunner's children inherit nothing, so what they need is named here.
 CLIENTS = {
     "the Rust SDK": {"command": os.environ["INTEROP_BIN"]},
+    "the Python wheel": {
+        "command": os.environ["INTEROP_PYTHON"],
+        "args": [str(HERE / "clients" / "report.py")],
+    },
+    "job.py with one changed import": {
+        "command": os.environ["INTEROP_PYTHON"],
+        "args": [str(HERE / "clients" / "primitives.py")],
+    },
     "the command line": {
         "command": str(HERE / "clients" / "report.sh"),
         "options": {
@@ -53,7 +62,7 @@ REFERENCE = {"command": sys.executable, "args": [str(ROOT / "examples/python-req
 
 
 def type_of(client, way):
-    return "".join(word.capitalize() for word in f"{client} {way}".replace("-", " ").split())
+    return "".join(word.capitalize() for word in re.findall(r"\w+", f"{client} {way}"))
 
 
 TYPES = {
