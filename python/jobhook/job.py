@@ -315,7 +315,7 @@ class Job:
     ) -> None:
         if exc is None or (isinstance(exc, SystemExit) and exc.code in (None, 0)):
             if not self._has_ended:
-                self._report(True, "SUCCESS", self.results)
+                self._report_success()
             self.close()
             return
         try:
@@ -325,6 +325,15 @@ class Job:
         except JobhookError as error:
             # The exception of the program is the one to go on.
             _tell(error)
+
+    def _report_success(self) -> None:
+        try:
+            self._report(True, "SUCCESS", self.results)
+        except InvalidValue as error:
+            # What was set as the results has changed since.
+            self._report_exception(error)
+            self.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<jobhook.Job {self.id} attempt {self.attempt}>"

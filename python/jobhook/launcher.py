@@ -151,7 +151,10 @@ class Launcher:
         position: int | None = after
         while position is not None:
             text, position = self._native.lines(uuid, position, PAGE)
-            yield from lines_of(text)
+            lines = lines_of(text)
+            if not lines:
+                return
+            yield from lines
 
     def wait(self, uuid: str, *, timeout: float | None = None) -> Action:
         """Waits until an action is final and its attempt closed, through restarts of the server.

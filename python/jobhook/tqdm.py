@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from tqdm.std import tqdm as _tqdm
 
+from .errors import JobCancelled
 from .job import Job
 
 __all__ = ["tqdm"]
@@ -23,7 +26,7 @@ class tqdm(_tqdm):  # type: ignore[type-arg]
     """As `tqdm.tqdm`, and tells `job`. The bar is drawn where stderr is a terminal.
 
     Raises:
-        JobCancelled: The job should end; when the bar would be drawn, some ten times a second.
+        JobCancelled: The job should end; at each step.
     """
 
     def __init__(self, *args: Any, job: Job, **options: Any) -> None:
@@ -33,13 +36,25 @@ class tqdm(_tqdm):  # type: ignore[type-arg]
             options["file"] = io.StringIO()
         super().__init__(*args, **options)  # pyright: ignore[reportUnknownMemberType]
 
+    def __iter__(self) -> Iterator[Any]:
+        items: Iterator[Any] = super().__iter__()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        for item in items:
+            self._job.check()
+            yield item
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Moves the bar on."""
+        self._job.check()
+        return super().update(n)
+
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Draws the bar, and tells the job what it shows."""
-        self._job.check()
         total = self.total if self.total is not None and self.n <= self.total else None
-        self._job.set_progress(self.n, total)
-        if self.desc:
-            self._job.message(self.desc.removesuffix(": "))
+        # Also called by a thread of tqdm's, and while it holds a lock that it would not give back.
+        with suppress(JobCancelled):
+            self._job.set_progress(self.n, total)
+            if self.desc:
+                self._job.message(self.desc.removesuffix(": "))
         if isinstance(self.fp, io.StringIO):
             self.fp.truncate(0)
         super().display(msg, pos)

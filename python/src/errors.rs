@@ -9,6 +9,8 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     let (code, text) = (error.code(), error.to_string());
     match error {
         Error::Refused(problem) => make(py, "Refused", (text, code, problem.status)),
+        // The answer of a server of the original was a bare 500.
+        Error::LinesRefused { .. } => make(py, "Refused", (text, code, 500)),
         _ => make(py, class_name(error), (text, code)),
     }
 }

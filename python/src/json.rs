@@ -86,6 +86,11 @@ impl Writer {
         let text = text.to_str().map_err(|_| {
             fault("the text has a lone surrogate, which is no character; decode the bytes that it came from".to_owned())
         })?;
+        if text.contains('\0') {
+            return Err(fault(
+                "the text has a NUL character, which servers do not keep".to_owned(),
+            ));
+        }
         // Writing a text as JSON does not fail.
         self.text
             .push_str(&serde_json::to_string(text).unwrap_or_default());

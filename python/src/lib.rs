@@ -30,7 +30,9 @@ mod _jobhook {
     #[pymodule_export]
     use super::primitives::{check_job, job_headers, send_status};
     #[pymodule_export]
-    use super::protocol::{attempt_key, read_environment, sign_v1, sign_webda};
+    use super::protocol::{
+        attempt_key, read_environment, sign_v1, sign_webda, status_after, verify,
+    };
     #[pymodule_export]
     use super::steps::Steps;
     #[pymodule_export]

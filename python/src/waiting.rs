@@ -34,12 +34,23 @@ where
     let mut future = Box::pin(future);
     loop {
         let turn = py.detach(|| {
-            runtime.block_on(async { tokio::time::timeout(SLICE, future.as_mut()).await })
+            runtime.block_on(async {
+                catch_up().await;
+                tokio::time::timeout(SLICE, future.as_mut()).await
+            })
         });
         match turn {
             Ok(result) => return result.map_err(|error| exception(py, &error)),
             Err(_) => py.check_signals()?,
         }
+    }
+}
+
+/// Lets kept connections notice that they were closed while nobody waited, before one of them is
+/// used again.
+async fn catch_up() {
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -54,6 +65,8 @@ fn runtime() -> Result<&'static Runtime, Error> {
     }
     let runtime = Builder::new_current_thread()
         .enable_all()
+        // So that `catch_up` hears of the sockets; the loop has next to nothing to do.
+        .event_interval(1)
         .build()
         .map_err(|error| Error::System(format!("no event loop: {error}")))?;
     let made = Box::leak(Box::new(Loop { pid, runtime }));

@@ -1,7 +1,7 @@
 //! The words that a job and its server exchange, and nothing that acts on them.
 //!
 //! Read in this order: [`environment`] is what a job is started with, [`key`] and
-//! [`signature`] prove who speaks, [`report`] is what a job says, [`status`] is what may
+//! [`signature`] prove who speaks, [`verifier`] who is believed, [`report`] is what a job says, [`status`] is what may
 //! follow from it, [`action`] is what the server answers, [`problem`] how it refuses.
 //!
 //! Nothing here reads a clock, opens a socket or touches a file: times and bytes are
@@ -16,6 +16,7 @@ pub mod problem;
 pub mod report;
 pub mod signature;
 pub mod status;
+pub mod verifier;
 
 pub use action::{
     ActionAnswer, ActionBody, AttemptBody, CancelBody, LineSource, LogLineBody, WitnessBody,
@@ -27,3 +28,4 @@ pub use problem::{Code, Problem};
 pub use report::{Delivery, Progress, Report, ReportError};
 pub use signature::{HeaderError, SignedHeaders, sign_v1, sign_webda};
 pub use status::{Event, IllegalTransition, Status};
+pub use verifier::Verifier;

@@ -135,6 +135,15 @@ pub enum Error {
         /// The whole chain of causes.
         cause: String,
     },
+    /// The server takes no lines for this action; it takes everything else. Told by
+    /// [`Job::error`](crate::Job::error) only: the job's own end is not made a failure by it.
+    #[error(
+        "{server} takes no log lines for this action, so they are left out: servers of the original take them where it was launched with `logs: []`"
+    )]
+    LinesRefused {
+        /// The hook.
+        server: String,
+    },
     /// The server said no, in the words of the protocol.
     #[error("{} ({})", .0.detail, .0.code)]
     Refused(Box<Problem>),
@@ -197,6 +206,7 @@ impl Error {
             Error::Unreachable { .. } => "server_unreachable",
             Error::FlushTimeout { .. } => "flush_timeout",
             Error::NoAnswer { .. } => "no_answer",
+            Error::LinesRefused { .. } => "lines_refused",
             Error::Refused(problem) => &problem.code,
             Error::Redirected { .. } => "redirected",
             Error::Foreign { .. } => "unexpected_answer",

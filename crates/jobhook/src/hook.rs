@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use jobhook_protocol::action::STOP;
 use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
-use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Status, sign_v1, sign_webda};
+use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Report, Status, sign_v1, sign_webda};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
@@ -18,6 +18,8 @@ use crate::Error;
 use crate::http::{foreign, retry_after, shown, why};
 
 pub(crate) const TARGET: &str = "/status";
+/// So often a report with lines gets 500 and nothing else before it is sent without them.
+const SPEECHLESS_BECAUSE_OF_LINES: u32 = 2;
 
 /// The action as the server's last answer showed it. Servers of the original leave fields out.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -48,7 +50,11 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is stored.
-    Stored(Box<Standing>),
+    Stored {
+        standing: Box<Standing>,
+        /// `lines_refused`, once, where its lines were not.
+        trouble: Option<Error>,
+    },
     /// Nobody knows; send it again, but not before so long.
     Again {
         cause: String,
@@ -76,6 +82,17 @@ pub(crate) struct Hook {
     offset_ms: i64,
     /// Whether it ever answered as a hook does.
     met: bool,
+    /// How often in a row it answered 500 and nothing else.
+    speechless: u32,
+    lines: Lines,
+}
+
+/// Whether the server takes lines. The original does not where its action has no `logs`, and
+/// answers 500 without storing anything; such an action never gets any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lines {
+    Taken,
+    Refused,
 }
 
 impl Hook {
@@ -92,6 +109,8 @@ impl Hook {
             answer_timeout,
             offset_ms: 0,
             met: false,
+            speechless: 0,
+            lines: Lines::Taken,
         }
     }
 
@@ -106,8 +125,36 @@ impl Hook {
         })
     }
 
-    /// Sends `body`, with the server's clock if it has to be learnt.
+    /// Sends `body`, without its lines if the server does not take any (clause `HOOK-22`).
     pub(crate) async fn post(&mut self, body: &Bytes) -> Outcome {
+        if self.lines == Lines::Refused {
+            let rest = apart(body).map(|(_, rest)| rest);
+            return self.post_as_it_is(rest.as_ref().unwrap_or(body)).await;
+        }
+        let outcome = self.post_as_it_is(body).await;
+        if self.environment.attempt.is_some() || self.speechless < SPEECHLESS_BECAUSE_OF_LINES {
+            return outcome;
+        }
+        let Some((lines, rest)) = apart(body) else {
+            return outcome;
+        };
+        let rest = self.post_as_it_is(&rest).await;
+        let Outcome::Stored { standing, .. } = rest else {
+            return rest;
+        };
+        // It may have been away and just come back; then it takes the lines now.
+        let lines = self.post_as_it_is(&lines).await;
+        if self.speechless == 0 {
+            return lines;
+        }
+        self.lines = Lines::Refused;
+        let server = shown(&self.url);
+        let trouble = Some(Error::LinesRefused { server });
+        Outcome::Stored { standing, trouble }
+    }
+
+    /// Sends `body`, with the server's clock if it has to be learnt.
+    async fn post_as_it_is(&mut self, body: &Bytes) -> Outcome {
         match self.post_once(body).await {
             Ok(outcome) => outcome,
             Err(skew) => {
@@ -162,6 +209,11 @@ impl Hook {
         if status.is_success() {
             return Ok(self.accepted(status, &headers, &text));
         }
+        if status == StatusCode::INTERNAL_SERVER_ERROR && text.is_empty() {
+            self.speechless += 1;
+        } else {
+            self.speechless = 0;
+        }
         let problem = serde_json::from_str::<Problem>(&text).ok().map(Box::new);
         if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
             let cause = match problem {
@@ -181,8 +233,12 @@ impl Hook {
             return self.stranger(status, headers);
         }
         self.met = true;
+        self.speechless = 0;
         // An answer that cannot be read is not a jobhook server's; it is a success still.
-        Outcome::Stored(serde_json::from_str(text).unwrap_or_default())
+        Outcome::Stored {
+            standing: serde_json::from_str(text).unwrap_or_default(),
+            trouble: None,
+        }
     }
 
     /// Something else answered. In the middle of a job it is a proxy whose server is away.
@@ -192,6 +248,20 @@ impl Hook {
             error => over(error),
         }
     }
+}
+
+/// The report's lines, and all else of it; none if it has no lines.
+fn apart(body: &Bytes) -> Option<(Bytes, Bytes)> {
+    let mut rest = Report::read(body.to_vec()).ok()?;
+    let lines = Report {
+        logs: std::mem::take(&mut rest.logs),
+        ..Report::default()
+    };
+    let bytes = |report| serde_json::to_vec(report).ok().map(Bytes::from);
+    if lines.logs.is_empty() {
+        return None;
+    }
+    Some((bytes(&lines)?, bytes(&rest)?))
 }
 
 /// The server's clock is another.

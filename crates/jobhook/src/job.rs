@@ -329,7 +329,8 @@ impl Job {
     }
 
     /// What went wrong, if anything did: what ended the reporting, or trouble that did not, such
-    /// as a refused report, lines that found no room, or a spool that cannot be written.
+    /// as a refused report, lines that found no room or were not taken by a server of the
+    /// original, or a spool that cannot be written.
     pub fn error(&self) -> Option<Error> {
         if let Err(error) = self.handle.check_process() {
             return Some(error);

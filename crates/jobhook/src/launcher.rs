@@ -88,7 +88,7 @@ pub struct ListPage {
 pub struct LinesPage {
     /// The lines, in the order of their numbers.
     pub lines: Vec<LogLineBody>,
-    /// The number to go on after, if there are more.
+    /// The number to go on after. The last page has no lines.
     #[serde(default)]
     pub next: Option<u64>,
 }
@@ -177,11 +177,16 @@ impl Launcher {
     ///
     /// `invalid_setting` if it has characters that no token has; the token is not shown.
     pub fn token(mut self, token: &str) -> Result<Launcher, Error> {
-        let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
-        let mut value = value.map_err(|_| Error::Setting {
+        let token = token.trim();
+        let refused = || Error::Setting {
             name: "the token",
             reason: "it has characters that no token has".to_owned(),
-        })?;
+        };
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(refused());
+        }
+        let value = HeaderValue::from_str(&format!("Bearer {token}"));
+        let mut value = value.map_err(|_| refused())?;
         value.set_sensitive(true);
         self.token = Some(value);
         Ok(self)

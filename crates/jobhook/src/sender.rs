@@ -189,13 +189,16 @@ impl Sender {
                 () = abandoned.cancelled() => return,
             };
             match outcome {
-                Outcome::Stored(standing) => {
+                Outcome::Stored { standing, trouble } => {
                     self.spoke = began;
                     if standing.wants_stop() {
                         self.shared.cancellation.cancel();
                     }
                     let standing = Arc::new(*standing);
-                    self.settle(|state| state.standing = Some(standing));
+                    self.settle(|state| {
+                        state.standing = Some(standing);
+                        state.trouble = trouble.or_else(|| state.trouble.take());
+                    });
                     return;
                 }
                 Outcome::Refused(error) => {

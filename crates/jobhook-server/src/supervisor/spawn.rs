@@ -17,6 +17,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
+use nix::sys::uio;
 use nix::unistd::{self, Gid, Pid, Uid, User};
 
 use super::message::{End, Limits, Spec, Usage};
@@ -98,10 +99,11 @@ fn become_job(
 ) -> io::Result<()> {
     #[cfg(feature = "crash-points")]
     crash_the_supervisor(b"supervisor.forked", inherited.supervisor);
-    // Each step that fails leaves its letter in the leader file, so that the sentence can name it.
+    // Each step that fails leaves its letter at the begin of the leader file, so that the sentence
+    // can name it. Further on there may be what an earlier run left.
     let step = |letter: &[u8; 2], result: nix::Result<()>| {
         result.map_err(|error| {
-            let _ = unistd::write(leader, letter);
+            let _ = uio::pwrite(leader, letter, 0);
             io::Error::from(error)
         })
     };
@@ -223,10 +225,10 @@ fn why_not(spec: &Spec, leader: &File, error: &io::Error) -> End {
 /// The sentence for a step before exec. Only a number comes back from in there; the letter that
 /// the step left says what it was about.
 fn failed_step(spec: &Spec, leader: &File, error: &io::Error) -> Option<String> {
-    let mut left = [0; 1024];
-    let length = leader.read_at(&mut left, 0).ok()?;
+    let mut letter = [0; 2];
+    leader.read_exact_at(&mut letter, 0).ok()?;
     let program = &spec.program;
-    Some(match left[..length].last_chunk()? {
+    Some(match &letter {
         b"!l" => format!("a limit of `{program}` could not be set: {error}"),
         b"!u" => {
             let user = spec.run_as.as_deref().unwrap_or_default();

@@ -243,6 +243,26 @@ async fn input_is_given_and_may_be_ignored() {
 }
 
 #[tokio::test]
+async fn a_start_that_fails_is_not_explained_by_an_earlier_one() {
+    let fixture = Fixture::open().await;
+    // Directories of runs are used again; this one is left by a start that failed at a limit.
+    let mut limited = sh("true");
+    limited.limits.open_files = Some(u64::MAX);
+    let (key, exit) = fixture.run(&limited).await;
+    let reason = "a limit of `sh` could not be set";
+    assert!(not_started(&exit.end).starts_with(reason), "{exit:?}");
+    fixture.supervisors.forget(&key).await.unwrap();
+
+    let mut missing = sh("true");
+    missing.program = "no-such-program".to_owned();
+    let (_, exit) = fixture.run(&missing).await;
+    assert_eq!(
+        not_started(&exit.end),
+        "there is no program `no-such-program` in its PATH"
+    );
+}
+
+#[tokio::test]
 async fn limits_hold() {
     let fixture = Fixture::open().await;
     let mut spec = sh("ulimit -n; ulimit -c; ulimit -t; ulimit -f");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jobhook_protocol::{JobEnvironment, SecretKey, Status};
+use jobhook_protocol::{JobEnvironment, Report, SecretKey, Status};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -33,6 +33,9 @@ pub enum Behaviour {
         /// Seconds.
         retry_after: Option<u64>,
     },
+    /// It is judged and answered, but with 500 and nothing else if it has lines: so does the
+    /// original where its action was launched without `logs`.
+    TakeNoLines,
     /// It is not looked at, and the connection is cut.
     CutBefore,
     /// It is applied, and the connection is cut instead of an answer.
@@ -338,6 +341,8 @@ impl Behaviour {
                 let seconds = retry_after.map(|seconds| ("Retry-After", seconds.to_string()));
                 other(*status, seconds.into_iter().collect(), "")
             }
+            Behaviour::TakeNoLines if has_lines(request) => other(500, Vec::new(), ""),
+            Behaviour::TakeNoLines => Reply::Answer(records.take(PATH, request)),
             Behaviour::CutBefore => Reply::Cut,
             Behaviour::CutAfter => {
                 records.take(PATH, request);
@@ -352,6 +357,10 @@ impl Behaviour {
             Behaviour::Redirect(to) => other(307, vec![("Location", to.clone())], ""),
         }
     }
+}
+
+fn has_lines(request: &Request) -> bool {
+    Report::read(request.body.clone()).is_ok_and(|report| !report.logs.is_empty())
 }
 
 fn refused(error: io::Error) -> Error {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jobhook_protocol::action::STOP;
-use jobhook_protocol::signature::HashKind;
-use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Report, SignedHeaders, Status};
+use jobhook_protocol::verifier::V1_MAX_CLOCK_SKEW_MS;
+use jobhook_protocol::{
+    Code, JobEnvironment, Json, Problem, Report, SignedHeaders, Status, Verifier,
+};
 
 use super::request::{Answer, Request};
-
-const MAX_SKEW_MS: i64 = 300_000;
 
 /// A report as it was applied.
 #[derive(Clone, Debug)]
@@ -92,32 +92,24 @@ impl Records {
     }
 
     fn authenticate(&self, target: &str, request: &Request) -> Result<i64, Box<Problem>> {
-        let headers = SignedHeaders::read(|name| request.values(name).map(str::as_bytes))
-            .map_err(|error| Problem::new(error.code(), error.to_string()))?;
-        let bad = || Problem::new(Code::BadSignature, "the request is not signed by this job");
+        let headers = SignedHeaders::read(|name| request.values(name).map(str::as_bytes));
         let JobEnvironment { id, secret_key, .. } = &self.environment;
-        let kind = headers
-            .hash_kind(secret_key)
-            .filter(|_| headers.id == *id)
-            .ok_or_else(bad)?;
         let now_ms = now_ms() + self.clock_offset_ms;
-        if !headers.is_current(now_ms, MAX_SKEW_MS) {
-            let detail = "the request was signed too far from the hook's clock";
-            return Err(Problem::new(Code::ClockSkew, detail)
-                .with("serverTime", now_ms)
-                .into());
-        }
-        if kind == HashKind::V1 && !headers.has_signature() {
-            return Err(
-                Problem::new(Code::SignatureRequired, "the v1 hash needs a signature").into(),
-            );
-        }
-        let method = &request.method;
-        if headers.has_signature()
-            && !headers.signature_fits(secret_key, method, target, &request.body)
-        {
-            return Err(bad().into());
-        }
+        let verifier = Verifier {
+            id,
+            key: Some(secret_key),
+            now_ms,
+            max_clock_skew_ms: Some(V1_MAX_CLOCK_SKEW_MS),
+            requires_signature: false,
+        };
+        let verified = verifier.verify(headers, &request.method, target, &request.body);
+        let headers = verified.map_err(|code| {
+            let problem = Problem::new(code, format!("the hook does not believe it: {code}"));
+            match code {
+                Code::ClockSkew => problem.with("serverTime", now_ms),
+                _ => problem,
+            }
+        })?;
         Ok(headers.time_ms)
     }
 

@@ -2,6 +2,7 @@
 
 use jobhook::protocol::SecretKey;
 use jobhook::testing::{Behaviour, FakeHook};
+use jobhook::{Report, Status};
 
 use crate::support::PATIENCE;
 
@@ -60,12 +61,17 @@ fn a_key_with_latin_1_characters_signs() {
     hook.job().build().unwrap().succeed(&()).unwrap();
 }
 
-#[test]
-fn a_server_of_the_original_is_spoken_to_in_its_words() {
+fn hook_of_the_original() -> FakeHook {
     let hook = FakeHook::start().unwrap();
     let mut environment = hook.environment();
     environment.attempt = None;
     hook.set_environment(environment);
+    hook
+}
+
+#[test]
+fn a_server_of_the_original_is_spoken_to_in_its_words() {
+    let hook = hook_of_the_original();
     let job = hook.job().build().unwrap();
     assert_eq!(job.arguments::<Option<u8>>().unwrap(), None);
     job.log("a").unwrap();
@@ -83,4 +89,49 @@ fn a_server_of_the_original_is_spoken_to_in_its_words() {
             .all(|received| received.report.progress.is_none())
     );
     assert_eq!(hook.lines(), ["a"]);
+}
+
+#[test]
+fn a_server_of_the_original_that_takes_no_lines_gets_everything_else() {
+    let hook = hook_of_the_original();
+    hook.behave(Behaviour::TakeNoLines);
+    let job = hook.job().build().unwrap();
+    job.log("a").unwrap();
+    job.progress(1, 2).unwrap();
+    job.report(Report::running().log("b")).unwrap();
+    job.succeed(&"made").unwrap();
+    assert_eq!(hook.status(), Some(Status::Success));
+    assert_eq!(hook.results().unwrap(), "made");
+    assert_eq!(job.error().unwrap().code(), "lines_refused");
+    let asked = hook.requests();
+    job.log("c").unwrap();
+    job.close().unwrap();
+    assert_eq!(hook.requests(), asked + 1, "the lines are not tried again");
+    assert!(hook.lines().is_empty());
+}
+
+#[test]
+fn lines_are_not_given_up_because_a_server_of_the_original_was_ill_for_a_while() {
+    let hook = hook_of_the_original();
+    let ill = Behaviour::Refuse {
+        status: 500,
+        retry_after: None,
+    };
+    for times in [1, 2, 3, 7] {
+        hook.script(vec![ill.clone(); times]);
+        let job = hook.job().build().unwrap();
+        job.log(format!("after {times}")).unwrap();
+        job.close().unwrap();
+        assert!(job.error().is_none());
+    }
+    assert_eq!(hook.lines(), ["after 1", "after 2", "after 3", "after 7"]);
+}
+
+#[test]
+fn lines_are_never_given_up_where_the_server_speaks_v1() {
+    let hook = FakeHook::start().unwrap();
+    hook.behave(Behaviour::TakeNoLines);
+    let job = hook.job().patience(PATIENCE / 100).build().unwrap();
+    job.log("a").unwrap();
+    assert_eq!(job.close().unwrap_err().code(), "server_unreachable");
 }

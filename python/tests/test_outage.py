@@ -1,0 +1,341 @@
+"""A server that is away, or answers like something else.
+
+`JOBHOOK_TEST_SCALE=24` makes the outages two minutes long.
+"""
+
+from __future__ import annotations
+
+import http.server
+import os
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import BOUND_S, SCALE, Run, Server
+
+from jobhook import Job, JobhookError, Refused, ServerAway, UnexpectedAnswer
+from jobhook.testing import FakeHook
+
+OUTAGE_S = 5 * SCALE
+
+
+def _go_away(hook: FakeHook) -> None:
+    hook.go_away()
+
+
+def _answer_503(hook: FakeHook) -> None:
+    hook.behave(("refuse", 503))
+
+
+def _take_then_cut(hook: FakeHook) -> None:
+    hook.behave("cut_after")
+
+
+def _cut_at_once(hook: FakeHook) -> None:
+    hook.behave("cut_before")
+
+
+def _show_a_web_page(hook: FakeHook) -> None:
+    hook.behave(("web_page", 502))
+
+
+@pytest.mark.parametrize(
+    "outage", [_go_away, _answer_503, _take_then_cut, _cut_at_once, _show_a_web_page]
+)
+@pytest.mark.timeout(60 * SCALE)
+def test_after_an_outage_everything_is_there_once_and_in_order(
+    job_hook: FakeHook, outage: Callable[[FakeHook], None]
+) -> None:
+    lines: list[str] = []
+
+    def say(job: Job) -> None:
+        lines.append(f"line {len(lines)}")
+        job.log(lines[-1])
+        job.report(results={"lines": len(lines)})
+
+    # Each report is a request of its own, and there are thousands.
+    with Job.from_env(flush_limit=30 * SCALE) as job:
+        say(job)
+        job.flush()
+        outage(job_hook)
+        over = threading.Event()
+        timer = threading.Timer(OUTAGE_S, over.set)
+        timer.start()
+        while not over.wait(0.01):
+            say(job)
+        timer.join()
+        if outage is _go_away:
+            job_hook.come_back()
+        job_hook.behave("well")
+        job.flush()
+        say(job)
+        job.results = {"lines": len(lines)}
+    assert job_hook.lines == lines
+    said = [report["results"]["lines"] for report in job_hook.reports if "results" in report]
+    assert said == [*range(1, len(lines) + 1), len(lines)]
+    assert job_hook.status == "SUCCESS"
+
+
+@pytest.mark.timeout(60 + OUTAGE_S)
+def test_a_server_killed_in_the_middle_of_a_job_misses_nothing(server: Server) -> None:
+    code = """
+import sys
+from jobhook import Job
+
+with Job.from_env() as job:
+    for number in job.progress(range(300)):
+        job.log(f"line {number}")
+        job.report(results=number)
+        if number in (50, 150):
+            open(job.arguments["folder"] + f"/at-{number}", "x").close()
+            while not __import__("os").path.exists(job.arguments["folder"] + f"/on-{number}"):
+                __import__("time").sleep(0.01)
+"""
+    folder = server.folder
+    action = server.launcher.launch("Python", {"code": code, "folder": str(folder)})
+    _wait_for(folder / "at-50")
+    server.kill()
+    (folder / "on-50").touch()
+    _wait_for(folder / "at-150")
+    threading.Event().wait(OUTAGE_S)
+    server.start()
+    (folder / "on-150").touch()
+    action = server.launcher.wait(action.uuid, timeout=BOUND_S)
+    assert (action.status, action.results, action.attempt) == ("SUCCESS", 299, 1)
+    said = [line.text for line in server.launcher.lines(action.uuid) if line.source == "job"]
+    assert said == [f"line {number}" for number in range(300)]
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + BOUND_S
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.01)
+
+
+def test_a_server_away_for_longer_than_the_job_is_patient_ends_its_reporting(
+    job_hook: FakeHook,
+) -> None:
+    job = Job.from_env(patience=0.2, retry_pauses=(0.01, 0.05))
+    job_hook.go_away()
+    job.log("x")
+    with pytest.raises(ServerAway) as raised:
+        job.flush()
+    assert raised.value.code == "server_unreachable"
+    assert "Connection refused" in str(raised.value)
+    with pytest.raises(ServerAway):
+        job.log("y")
+    assert job.error is not None
+    with pytest.raises(ServerAway):
+        job.close()
+
+
+def test_more_than_may_wait_is_refused_counted_and_told_in_the_log(job_hook: FakeHook) -> None:
+    job = Job.from_env(spool_bytes=1000, retry_pauses=(0.01, 0.05))
+    job_hook.go_away()
+    refused = 0
+    for number in range(100):
+        try:
+            job.log(f"line {number:03} of a hundred")
+        except ServerAway as error:
+            assert error.code == "spool_full"
+            assert "1000 bytes wait to be sent" in str(error)
+            refused += 1
+    assert refused > 10
+    job_hook.come_back()
+    job.flush()
+    job.log("after it")
+    with pytest.raises(ServerAway):
+        job.close()
+    assert job_hook.lines[-1] == "after it"
+    assert job_hook.lines[-2].startswith(f"[jobhook] {refused} lines are missing here")
+
+
+def test_what_was_spooled_survives_the_process_and_is_sent_by_the_next(
+    job_hook: FakeHook, run: Run, tmp_path: Path
+) -> None:
+    job_hook.go_away()
+    program = run(f"""
+        import os
+        from jobhook import Job, ServerAway
+        job = Job.from_env(spool_directory={str(tmp_path)!r}, flush_limit=0.3)
+        for number in range(100):
+            job.log(f"line {{number}}")
+        try:
+            job.close()
+        except ServerAway as error:
+            print(error.code, flush=True)
+    """)
+    assert program.line() == "flush_timeout"
+    assert program.end()[0] == 0
+    assert any(tmp_path.iterdir())
+    job_hook.come_back()
+    with Job.from_env(spool_directory=tmp_path) as job:
+        job.log("the next process")
+    assert job_hook.lines == [*(f"line {number}" for number in range(100)), "the next process"]
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_and_costs_no_line_that_memory_holds(
+    job_hook: FakeHook, run: Run, tmp_path: Path
+) -> None:
+    job_hook.go_away()
+    program = run(f"""
+        import resource
+        from jobhook import Job, JobhookError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        job = Job.from_env(spool_directory={str(tmp_path)!r})
+        for number in range(1000):
+            job.log(f"line {{number}} of a thousand")
+        while job.error is None:
+            pass
+        print(job.error.code, str(job.error), flush=True)
+        input()
+        job.flush()
+        try:
+            job.close()
+        except JobhookError as error:
+            print(error.code, flush=True)
+    """)
+    told = program.line()
+    assert told.startswith("spool_unwritable")
+    assert str(tmp_path) in told
+    assert "File too large" in told
+    job_hook.come_back()
+    assert program.process.stdin is not None
+    program.process.stdin.write("\n")
+    program.process.stdin.flush()
+    assert program.line() == "spool_unwritable", "close tells of the trouble once more"
+    assert program.end()[0] == 0
+    assert job_hook.lines == [f"line {number} of a thousand" for number in range(1000)]
+
+
+def test_a_server_that_never_answers_is_told_with_the_time_that_was_waited(
+    job_hook: FakeHook,
+) -> None:
+    job_hook.behave("silent")
+    job = Job.from_env(answer_timeout=0.2, flush_limit=1.0)
+    job.log("x")
+    with pytest.raises(ServerAway) as raised:
+        job.close()
+    assert raised.value.code == "flush_timeout"
+    assert "within 1 s" in str(raised.value)
+    assert "no answer within 0.2 s" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "says"),
+    [
+        (("web_page", 200), "unexpected_answer", "answered 200 with text/html"),
+        (("web_page", 404), "unexpected_answer", "answered 404 with text/html"),
+        (("redirect", "http://127.0.0.1:9/x"), "redirected", "points to http://127.0.0.1:9/x"),
+    ],
+)
+def test_an_answer_that_no_jobhook_server_gives_is_told_at_once(
+    job_hook: FakeHook, behaviour: object, code: str, says: str
+) -> None:
+    job_hook.behave(behaviour)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UnexpectedAnswer) as raised, Job.from_env() as job:
+        _ = job.arguments
+    assert raised.value.code == code
+    assert says in str(raised.value)
+
+
+def test_a_job_that_the_server_does_not_know_is_told_so(job_hook: FakeHook) -> None:
+    environ = job_hook.environ | {"JOB_SECRET_KEY": "another key"}
+    with pytest.raises(Refused) as raised, Job.from_env(environ) as job:
+        _ = job.arguments
+    assert (raised.value.code, raised.value.status) == ("bad_signature", 403)
+
+
+def test_the_clock_of_the_server_is_learnt(job_hook: FakeHook) -> None:
+    job_hook.set_clock_offset(3600)
+    with Job.from_env() as job:
+        job.log("signed with the server's time")
+    assert job_hook.status == "SUCCESS"
+
+
+class _Answer(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def https(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A TLS server with a certificate that nobody knows: its address and that certificate."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
+            # A certificate that only names a host, and is no authority.
+            *("-addext", "basicConstraints=critical,CA:FALSE"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}/async", certificate
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_unknown_certificate_is_told_with_the_whole_chain_of_causes(
+    job_hook: FakeHook, https: tuple[str, Path]
+) -> None:
+    job = Job.from_env(job_hook.environ | {"JOB_HOOK": https[0]}, flush_limit=1.0)
+    job.log("x")
+    with pytest.raises(ServerAway) as raised:
+        job.close()
+    assert "invalid peer certificate" in str(raised.value), str(raised.value)
+
+
+def test_a_certificate_that_is_named_is_trusted(
+    job_hook: FakeHook, https: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = job_hook.environ | {"JOB_HOOK": https[0]}
+    with Job.from_env(environ, ca_file=https[1]) as job:
+        job.log("over TLS")
+    monkeypatch.setenv("JOBHOOK_CA_FILE", os.fspath(https[1]))
+    with Job.from_env(environ) as job:
+        job.log("over TLS")
+
+
+def test_an_exception_of_the_program_is_not_hidden_by_a_server_that_is_away(
+    job_hook: FakeHook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ZeroDivisionError), Job.from_env(flush_limit=0.2):
+        job_hook.go_away()
+        _ = 1 // 0
+    told = capsys.readouterr().err
+    assert told.startswith("jobhook: ")
+    assert told.endswith("(flush_timeout)\n")
+
+
+def test_trouble_is_an_error_with_a_code(job_hook: FakeHook) -> None:
+    with Job.from_env(retry_pauses=(0.01, 0.02)) as job:
+        job_hook.script(("refuse", 503))
+        job.log("x")
+        job.flush()
+        assert job.error is None or isinstance(job.error, JobhookError)
