@@ -115,8 +115,7 @@ def test_stop_is_heard_within_one_heartbeat(job_hook: FakeHook) -> None:
 
 def test_sigterm_raises_at_the_next_step(job_hook: FakeHook, run: Run) -> None:
     program = run("""
-        from contextlib import suppress
-from itertools import count
+        from itertools import count
         from jobhook import Job
         with Job.from_env() as job:
             for number in job.progress(count()):
