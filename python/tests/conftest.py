@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -29,12 +28,12 @@ SCALE = float(os.environ.get("JOBHOOK_TEST_SCALE", "1"))
 class Program:
     """An action in a process of its own."""
 
-    def __init__(self, hook: FakeHook, code: str) -> None:
+    def __init__(self, hook: FakeHook, code: str, folder: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code)],
             env=os.environ | hook.environ,
-            # Not where the package lies as source, without what is written in Rust.
-            cwd=tempfile.gettempdir(),
+            # An empty one: Python looks for modules there first.
+            cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -98,12 +97,13 @@ class Server:
 
 
 @pytest.fixture
-def run(job_hook: FakeHook) -> Iterator[Run]:
+def run(job_hook: FakeHook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Runs a program as the job of `job_hook`."""
     started: list[Program] = []
+    folder = tmp_path_factory.mktemp("program")
 
     def start(code: str) -> Program:
-        started.append(Program(job_hook, code))
+        started.append(Program(job_hook, code, folder))
         return started[-1]
 
     yield start

@@ -5,13 +5,9 @@
 
 from __future__ import annotations
 
-import http.server
-import os
-import ssl
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -160,7 +156,6 @@ def test_what_was_spooled_survives_the_process_and_is_sent_by_the_next(
 ) -> None:
     job_hook.go_away()
     program = run(f"""
-        import os
         from jobhook import Job, ServerAway
         job = Job.from_env(spool_directory={str(tmp_path)!r}, flush_limit=0.3)
         for number in range(100):
@@ -257,69 +252,6 @@ def test_the_clock_of_the_server_is_learnt(job_hook: FakeHook) -> None:
     with Job.from_env() as job:
         job.log("signed with the server's time")
     assert job_hook.status == "SUCCESS"
-
-
-class _Answer(http.server.BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def https(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A TLS server with a certificate that nobody knows: its address and that certificate."""
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
-            # A certificate that only names a host, and is no authority.
-            *("-addext", "basicConstraints=critical,CA:FALSE"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"https://127.0.0.1:{server.server_port}/async", certificate
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_an_unknown_certificate_is_told_with_the_whole_chain_of_causes(
-    job_hook: FakeHook, https: tuple[str, Path]
-) -> None:
-    job = Job.from_env(job_hook.environ | {"JOB_HOOK": https[0]}, flush_limit=1.0)
-    job.log("x")
-    with pytest.raises(ServerAway) as raised:
-        job.close()
-    assert "invalid peer certificate" in str(raised.value), str(raised.value)
-
-
-def test_a_certificate_that_is_named_is_trusted(
-    job_hook: FakeHook, https: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    environ = job_hook.environ | {"JOB_HOOK": https[0]}
-    with Job.from_env(environ, ca_file=https[1]) as job:
-        job.log("over TLS")
-    monkeypatch.setenv("JOBHOOK_CA_FILE", os.fspath(https[1]))
-    with Job.from_env(environ) as job:
-        job.log("over TLS")
 
 
 def test_an_exception_of_the_program_is_not_hidden_by_a_server_that_is_away(

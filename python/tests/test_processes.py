@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from conftest import BOUND_S, SCALE, Run, Server
@@ -86,11 +86,11 @@ asyncio.run(main())
 
 
 @pytest.mark.timeout(300)
-def test_two_hundred_short_asyncio_actions_exit_with_0(job_hook: FakeHook) -> None:
+def test_two_hundred_short_asyncio_actions_exit_with_0(job_hook: FakeHook, tmp_path: Path) -> None:
     def once(_: int) -> tuple[int, bytes]:
         done = subprocess.run(
             [sys.executable, "-c", ASYNC_ACTION],
-            cwd=tempfile.gettempdir(),
+            cwd=tmp_path,
             stderr=subprocess.PIPE,
             timeout=BOUND_S,
             check=False,
@@ -103,29 +103,44 @@ def test_two_hundred_short_asyncio_actions_exit_with_0(job_hook: FakeHook) -> No
     assert job_hook.lines == ["one"] * 200
 
 
+# How long each holds on, in seconds; the heartbeat times out after a third of it.
+HOLD_S = SCALE
 LOOPS = {
-    "a loop of Python": "while time.monotonic() < end: pass",
-    # One multiplication and one search, which let no other thread of Python run meanwhile.
-    "a number that C computes": "n = 3 ** 400000\nwhile time.monotonic() < end: n * n",
-    "a search in C": 'import re\nwhile time.monotonic() < end: re.search("(a+)+b", "a" * 24)',
+    "a loop of Python": f"while time.monotonic() - began < 3 * {HOLD_S}: pass",
+    # One call of C that lets no other thread of Python run meanwhile; each is longer than the last.
+    "a number that C computes": f"""
+digits = 100_000
+while time.monotonic() - began < {HOLD_S}:
+    digits *= 2
+    began = time.monotonic()
+    (1 << 3 * digits) // (3 ** digits)
+""",
+    "a search in C": f"""
+length = 20
+while time.monotonic() - began < {HOLD_S}:
+    length += 1
+    began = time.monotonic()
+    re.search("(a+)+b", "a" * length)
+""",
 }
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.timeout(60 + 10 * SCALE)
 def test_a_loop_that_never_touches_the_job_stays_alive(server: Server, loop: str) -> None:
-    # The heartbeat times out after three times as long.
     code = f"""
-import time
+import re, time
 from jobhook import Job
 
 with Job.from_env(heartbeat={0.1 * SCALE}) as job:
-    end = time.monotonic() + {3 * SCALE}
+    began = time.monotonic()
 {_indented(LOOPS[loop])}
+    job.results = time.monotonic() - began
 """
     action = server.launcher.launch("Python", {"code": code})
     action = server.launcher.wait(action.uuid, timeout=BOUND_S + 10 * SCALE)
     assert action.status == "SUCCESS", action
+    assert action.results >= HOLD_S, "it held on for long enough to be missed"
 
 
 def _indented(code: str) -> str:
