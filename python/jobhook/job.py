@@ -400,7 +400,7 @@ class Job:
             if job is not None and not job._is_closed and os.getpid() == job._pid:
                 job._native.cancel("the process was told to end (SIGTERM)")
                 return
-            # A forked child, or a job that is over, has nothing to say about it.
+            # A job that is over has nothing to say about it.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
 
@@ -411,6 +411,7 @@ class Job:
 
         signal.signal(signal.SIGTERM, handle)
         self._restore_sigterm = restore
+        _forget_in_children(handle)
 
     def _at_exit(self) -> None:
         if os.getpid() != self._pid:
@@ -434,6 +435,28 @@ def total_of(iterable: object, total: int | None) -> int | None:
             "invalid_value",
         )
     return total
+
+
+_handlers: list[object] = []
+
+
+def _forget_in_children(handler: object) -> None:
+    """Sees to it that SIGTERM ends a forked child, as it would without a job.
+
+    A handler in Python runs between two steps of Python. A signal that comes just before a worker
+    of a pool waits for its next task would be caught and never handled, and who ends the pool
+    would wait for ever.
+    """
+    if not _handlers:
+        os.register_at_fork(after_in_child=_forget_sigterm)
+    _handlers[:] = [handler]
+
+
+def _forget_sigterm() -> None:
+    import signal
+
+    if signal.getsignal(signal.SIGTERM) in _handlers:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _tell(error: JobhookError) -> None:

@@ -71,6 +71,30 @@ def test_workers_of_a_pool_report_for_themselves(job_hook: FakeHook, run: Run) -
     assert sorted(job_hook.lines[1:-1]) == [f"worker {number}" for number in range(6)]
 
 
+def test_a_forked_child_ends_at_once_by_sigterm(job_hook: FakeHook, run: Run) -> None:
+    """The workers of a pool caught it, and then waited for their next task for ever."""
+    program = run("""
+        import os, signal
+        from jobhook import Job
+        with Job.from_env() as job:
+            pid = os.fork()
+            if pid == 0:
+                ours = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+                own = Job.from_env()
+                again = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+                own.close()
+                os._exit(2 * again + ours)
+            _, status = os.waitpid(pid, 0)
+            job.results = [
+                os.waitstatus_to_exitcode(status),
+                signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL,
+            ]
+    """)
+    code, stderr = program.end()
+    assert (code, stderr) == (0, "")
+    assert job_hook.results == [2, True], "only a job of its own handles it in a child"
+
+
 ASYNC_ACTION = """
 import asyncio
 from jobhook import AsyncJob
