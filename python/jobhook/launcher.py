@@ -5,7 +5,18 @@ from __future__ import annotations
 import os
 
 from ._jobhook import NativeLauncher
-from .action import Action, Back, Gap, LogLine, Lost, action_of, actions_of, line_of, lines_of
+from .action import (
+    Action,
+    Back,
+    Gap,
+    LogLine,
+    Lost,
+    action_of,
+    actions_of,
+    line_of,
+    lines_of,
+    page_of,
+)
 from .errors import WaitTimeout
 
 TYPE_CHECKING = False
@@ -138,8 +149,7 @@ class Launcher:
         left = limit
         while left is None or left > 0:
             page = PAGE if left is None else min(left, PAGE)
-            text, cursor = self._native.list(statuses, type, page, cursor)
-            actions = actions_of(text)
+            actions, cursor = page_of(self._native.list(statuses, type, page, cursor))
             yield from actions
             if cursor is None:
                 return

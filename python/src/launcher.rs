@@ -2,10 +2,9 @@
 
 use std::sync::Mutex;
 
-use jobhook::{Error, Follower, Launch, Launcher, ListQuery, Seen};
+use jobhook::{Answer, Error, Follower, Launch, Launcher, ListQuery, Seen};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use serde::Serialize;
 
 use crate::errors::exception;
 use crate::json::json_of;
@@ -52,20 +51,20 @@ impl NativeLauncher {
 
     fn launch(&self, py: Python<'_>, wanted: Wanted<'_>) -> PyResult<String> {
         let launch = launch_of(py, wanted)?;
-        text_of(wait(py, self.inner.launch(&launch))?)
+        Ok(wait(py, self.inner.launch(&launch))?.text)
     }
 
     fn launch_many(&self, py: Python<'_>, wanted: Vec<Wanted<'_>>) -> PyResult<String> {
         let launches = wanted.into_iter().map(|wanted| launch_of(py, wanted));
         let launches: Vec<Launch> = launches.collect::<PyResult<_>>()?;
-        text_of(wait(py, self.inner.launch_many(&launches))?)
+        Ok(wait(py, self.inner.launch_many(&launches))?.text)
     }
 
     fn show(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
-        text_of(wait(py, self.inner.show(uuid))?)
+        Ok(wait(py, self.inner.show(uuid))?.text)
     }
 
-    /// The actions of a page, and the cursor of the next.
+    /// A page: its actions, and the cursor of the next.
     #[pyo3(signature = (statuses, type_, limit, cursor))]
     fn list(
         &self,
@@ -74,7 +73,7 @@ impl NativeLauncher {
         type_: Option<String>,
         limit: Option<u32>,
         cursor: Option<String>,
-    ) -> PyResult<(String, Option<String>)> {
+    ) -> PyResult<String> {
         let statuses = statuses.iter().map(|word| {
             word.parse().map_err(|_| {
                 let reason = format!("there is no status {word}");
@@ -93,8 +92,7 @@ impl NativeLauncher {
             limit,
             cursor,
         };
-        let page = wait(py, self.inner.list(&query))?;
-        Ok((text_of(page.actions)?, page.next))
+        Ok(wait(py, self.inner.list(&query))?.text)
     }
 
     fn lines(
@@ -105,7 +103,7 @@ impl NativeLauncher {
         limit: u32,
     ) -> PyResult<(String, Option<u64>)> {
         let page = wait(py, self.inner.lines(uuid, after, limit))?;
-        Ok((text_of(page.lines)?, page.next))
+        Ok((array_of(page.lines), page.next))
     }
 
     /// `None` if the action is not over within the limit, or if it was stopped.
@@ -130,7 +128,7 @@ impl NativeLauncher {
         };
         let token = stop.map(|stop| stop.token.clone());
         let over = wait(py, Stop::or(token, over))?.flatten();
-        over.map(text_of).transpose()
+        Ok(over.map(|action| action.text))
     }
 
     fn follow(&self, py: Python<'_>, uuid: &str, after: u64) -> PyResult<NativeFollower> {
@@ -143,11 +141,11 @@ impl NativeLauncher {
 
     #[pyo3(signature = (uuid, reason))]
     fn cancel(&self, py: Python<'_>, uuid: &str, reason: Option<&str>) -> PyResult<String> {
-        text_of(wait(py, self.inner.cancel(uuid, reason))?)
+        Ok(wait(py, self.inner.cancel(uuid, reason))?.text)
     }
 
     fn retry(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
-        text_of(wait(py, self.inner.retry(uuid))?)
+        Ok(wait(py, self.inner.retry(uuid))?.text)
     }
 }
 
@@ -170,12 +168,12 @@ impl NativeFollower {
             return Ok(None);
         };
         Ok(Some(match seen {
-            Seen::Line(line) => ("line", text_of(line)?),
+            Seen::Line(line) => ("line", line.text),
             Seen::Gap(lines) => ("gap", lines.to_string()),
-            Seen::Action(action) => ("action", text_of(action)?),
+            Seen::Action(action) => ("action", action.text),
             Seen::Lost(error) => ("lost", error.to_string()),
             Seen::Back => ("back", String::new()),
-            Seen::End(action) => ("end", text_of(action)?),
+            Seen::End(action) => ("end", action.text),
             // What a newer crate sees and this one does not know.
             _ => ("other", String::new()),
         }))
@@ -197,6 +195,8 @@ fn launch_of(py: Python<'_>, (kind, arguments, attempts, timeout): Wanted<'_>) -
     Ok(launch)
 }
 
-fn text_of<T: Serialize>(value: T) -> PyResult<String> {
-    serde_json::to_string(&value).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+/// The texts of the parts as one JSON array.
+fn array_of<T>(parts: Vec<Answer<T>>) -> String {
+    let texts: Vec<String> = parts.into_iter().map(|part| part.text).collect();
+    format!("[{}]", texts.join(","))
 }

@@ -20,7 +20,7 @@ use rustls_platform_verifier::Verifier;
 use crate::Error;
 
 /// Names a file of certificates (PEM) that are trusted beside those of the machine.
-const CA_FILE: &str = "JOBHOOK_CA_FILE";
+pub(crate) const CA_FILE: &str = "JOBHOOK_CA_FILE";
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
