@@ -4,8 +4,8 @@
     ./just check-wheels
 
 In a new environment for each Python: the package `jobhook` against its own hook for tests, then
-`jobhook serve` from `jobhook-server`, and an action that is launched with the command line and
-with the package, and reports with the package.
+what the README begins with, its program, configuration and commands, and the same action launched
+with the package.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Long enough for a slow machine under load; nothing waits for it to pass.
 BOUND_S = 60
@@ -42,24 +44,26 @@ with FakeHook() as hook:
     assert (hook.status, hook.results) == ("SUCCESS", {"words": 2}), hook.reports
 """
 
-ACTION = """
-from jobhook import Job
-
-with Job.from_env() as job:
-    for word in job.progress(job.arguments["words"], desc="counting"):
-        job.log(f"<{word}>")
-    job.results = {"words": len(job.arguments["words"])}
-"""
-
 LAUNCHER = """
 import sys
 from jobhook import Launcher
 
 launcher = Launcher(sys.argv[1])
-action = launcher.launch("Count", {"words": ["a", "b"]})
+action = launcher.launch("CountWords", {"paths": ["jobhook.toml"]})
 action = launcher.wait(action.uuid, timeout=60)
-assert (action.status, action.results) == ("SUCCESS", {"words": 2}), action
+assert (action.status, action.results) == ("SUCCESS", {"words": int(sys.argv[2])}), action
 """
+
+
+def block(language: str) -> str:
+    """The README's first block in a language."""
+    return README.split(f"```{language}\n", 1)[1].split("```", 1)[0]
+
+
+def command(start: str) -> list[str]:
+    """The README's first command that starts so, in words."""
+    line = next(line for line in README.splitlines() if line.startswith(f"$ {start}"))
+    return shlex.split(line.removeprefix("$ ").removesuffix(" &"))
 
 
 def pythons() -> Iterator[tuple[str, Path]]:
@@ -67,7 +71,10 @@ def pythons() -> Iterator[tuple[str, Path]]:
     versions = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     for version in SUPPORTED:
         name = f"python{version}"
-        found = [shutil.which(name), *sorted(versions.glob(f"{version}.*/bin/{name}"))]
+        found: list[str | Path | None] = [
+            shutil.which(name),
+            *sorted(versions.glob(f"{version}.*/bin/{name}")),
+        ]
         for program in filter(None, found):
             if runs(program):
                 yield version, Path(program)
@@ -76,15 +83,59 @@ def pythons() -> Iterator[tuple[str, Path]]:
 
 def runs(program: str | Path) -> bool:
     """Whether it is a Python that can make environments, and not a stand-in for one."""
-    asked = subprocess.run([program, "-c", "import ensurepip, venv"], capture_output=True)
+    asked = subprocess.run(
+        [program, "-c", "import ensurepip, venv"], check=False, capture_output=True
+    )
     return asked.returncode == 0
 
 
-def run(*command: str | Path, **options: object) -> str:
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, timeout=BOUND_S, check=True, **options
-    )
-    return done.stdout
+class Place:
+    """A folder with an environment in it, where commands run as a user types them."""
+
+    def __init__(self, folder: Path, python: Path) -> None:
+        self.folder = folder
+        path = f"{folder / 'env' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**os.environ, "PATH": path}
+        self.run(str(python), "-m", "venv", "env")
+
+    def run(self, *words: str) -> str:
+        """What it prints. It must succeed."""
+        done = subprocess.run(
+            words,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=BOUND_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """The README's server, on a free port. Gives its address, from its first line."""
+        serve = [*command("jobhook serve"), "--listen", "127.0.0.1:0", "--data-dir", "data"]
+        with (
+            (self.folder / "server.log").open("w") as log,
+            subprocess.Popen(
+                serve,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            ) as server,
+        ):
+            try:
+                assert server.stdout is not None
+                first = server.stdout.readline()
+                found = re.search(r"listening on (http://\S+)", first)
+                assert found, (first, (self.folder / "server.log").read_text())
+                yield found[1]
+            finally:
+                server.terminate()
+                server.wait(timeout=BOUND_S)
 
 
 def audit(wheel: Path) -> None:
@@ -95,45 +146,25 @@ def audit(wheel: Path) -> None:
                 assert str(Path.home()).encode() + b"/" not in files.read(name), (wheel, name)
 
 
-@contextmanager
-def serving(jobhook: Path, folder: Path, python: Path) -> Iterator[str]:
-    """A server on a free port. Gives its address, from the first line it prints."""
-    (folder / "count.py").write_text(ACTION)
-    (folder / "jobhook.toml").write_text(
-        '[runners.python]\ntype = "LocalRunner"\nactions = ["Count"]\n'
-        f'command = {json.dumps(str(python))}\nargs = ["count.py"]\n'
-    )
-    command = [jobhook, "serve", "--config", folder / "jobhook.toml"]
-    command += ["--data-dir", folder / "data", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            first = server.stdout.readline()
-            found = re.search(r"listening on (http://\S+)", first)
-            assert found, f"the server did not start; it printed {first!r}"
-            yield found[1]
-        finally:
-            server.terminate()
-            server.wait(timeout=BOUND_S)
-
-
 def check(python: Path, wheels: list[Path], folder: Path) -> None:
-    run(python, "-m", "venv", folder / "env")
-    programs = folder / "env" / "bin"
-    pip = (programs / "python", "-m", "pip", "--quiet", "--disable-pip-version-check")
-    run(*pip, "install", "--no-index", *wheels)
-    # In a folder where no source lies, so that only what was installed is found.
-    run(programs / "python", "-c", SMOKE, cwd=folder)
-    version = run(programs / "jobhook", "--version")
+    # No source lies there, so only what was installed is found.
+    place = Place(folder, python)
+    pip = ("python3", "-m", "pip", "--quiet", "--disable-pip-version-check")
+    place.run(*pip, "install", "--no-index", *map(str, wheels))
+    place.run("python3", "-c", SMOKE)
+    version = place.run("jobhook", "--version")
     assert version.split() == ["jobhook", wheels[0].name.split("-")[1]], version
 
-    with serving(programs / "jobhook", folder, programs / "python") as url:
-        environment = os.environ | {"JOBHOOK_URL": url}
-        launch = (programs / "jobhook", "launch", "Count", "--arguments", '{"words": ["a"]}')
-        action = json.loads(run(*launch, "--wait", "--json", env=environment))
-        assert (action["status"], action["results"]) == ("SUCCESS", {"words": 1}), action
-        assert "<a>" in run(programs / "jobhook", "logs", action["uuid"], env=environment)
-        run(programs / "python", "-c", LAUNCHER, url, cwd=folder)
+    (folder / "count.py").write_text(block("python"))
+    (folder / "jobhook.toml").write_text(block("toml"))
+    words = [len((folder / name).read_text().split()) for name in ("count.py", "jobhook.toml")]
+    with place.serving() as url:
+        place.environment["JOBHOOK_URL"] = url
+        uuid = place.run(*command("jobhook launch")).split()[0]
+        action = json.loads(place.run("jobhook", "show", uuid, "--json"))
+        assert (action["status"], action["results"]) == ("SUCCESS", {"words": sum(words)}), action
+        assert f"count.py: {words[0]} words so far" in place.run("jobhook", "logs", uuid)
+        place.run("python3", "-c", LAUNCHER, url, str(words[1]))
 
 
 def main(folder: Path) -> None:

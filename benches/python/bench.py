@@ -109,8 +109,7 @@ def measure_progress(arguments):
     with sink(arguments.benches) as environment:
         seconds = python(HERE / "progress.py", items, rounds, env=environment)
     costs = [
-        (ours - bare) / items * 1e9
-        for ours, bare in zip(seconds[::2], seconds[1::2], strict=True)
+        (ours - bare) / items * 1e9 for ours, bare in zip(seconds[::2], seconds[1::2], strict=True)
     ]
     bare = median(seconds[1::2]) / items * 1e9
     print(

@@ -1,6 +1,6 @@
 """A tight loop with and without `job.progress`, by turns; prints the seconds of each, a round a line.
 
-    progress.py ITEMS ROUNDS
+progress.py ITEMS ROUNDS
 """
 
 import sys
