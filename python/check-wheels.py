@@ -71,17 +71,15 @@ def pythons() -> Iterator[tuple[str, Path]]:
     versions = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     for version in SUPPORTED:
         name = f"python{version}"
-        found: list[str | Path | None] = [
-            shutil.which(name),
-            *sorted(versions.glob(f"{version}.*/bin/{name}")),
-        ]
-        for program in filter(None, found):
-            if runs(program):
-                yield version, Path(program)
-                break
+        on_path = shutil.which(name)
+        found = [Path(on_path)] if on_path else []
+        found += sorted(versions.glob(f"{version}.*/bin/{name}"))
+        program = next(filter(runs, found), None)
+        if program is not None:
+            yield version, program
 
 
-def runs(program: str | Path) -> bool:
+def runs(program: Path) -> bool:
     """Whether it is a Python that can make environments, and not a stand-in for one."""
     asked = subprocess.run(
         [program, "-c", "import ensurepip, venv"], check=False, capture_output=True

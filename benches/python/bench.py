@@ -113,7 +113,7 @@ def measure_progress(arguments):
     ]
     bare = median(seconds[1::2]) / items * 1e9
     print(
-        f"progress, {rounds} times {items} items: {median(costs):.0f} ns an item "
+        f"progress, {rounds} times {items} items: {median(costs):.0f} ns of the processor an item "
         f"({', '.join(f'{cost:.0f}' for cost in costs)}), "
         f"beside {bare:.0f} ns of the bare loop (wanted at most 150)"
     )
