@@ -5,7 +5,8 @@ target := absolute_path(env("CARGO_TARGET_DIR", "target"))
 export JOBHOOK_BIN := target / "debug" / "jobhook"
 export PATH := justfile_directory() / ".tools/python/bin:" + justfile_directory() / ".tools/bin:" + env("PATH")
 python := justfile_directory() / ".tools/python/bin/python3"
-dist := target / "dist"
+# Not dist/, where cargo puts what it builds with the profile of that name.
+release_wheels := target / "release-wheels"
 bench_python := quote(target / "bench-python/bin/python3")
 
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
@@ -89,13 +90,13 @@ bench-python *args: wheels bench-environment
     cd {{ quote(invocation_directory()) }} && \
         {{ bench_python }} {{ quote(justfile_directory() / "benches/python/bench.py") }} --benches {{ quote(target / "release/jobhook-benches") }} "$@"
 
-# The release wheels `jobhook` and `jobhook-server` for Linux with glibc 2.17 or newer, into the target folder's dist/. For another machine: `rustup target add aarch64-unknown-linux-gnu`, `./just wheels aarch64`.
+# The release wheels `jobhook` and `jobhook-server` for Linux with glibc 2.17 or newer, into the target folder's release-wheels/. For another machine: `rustup target add aarch64-unknown-linux-gnu`, `./just wheels aarch64`.
 wheels arch=arch(): release-tools
-    python/build-wheels.sh {{ quote(dist) }} {{ arch }}
+    python/build-wheels.sh {{ quote(release_wheels) }} {{ arch }}
 
 # Install the release wheels in every Python of this machine, and run actions with both.
 check-wheels: wheels
-    python3 python/check-wheels.py {{ quote(dist) }}
+    python3 python/check-wheels.py {{ quote(release_wheels) }}
 
 [private]
 build:
@@ -160,7 +161,7 @@ bench-environment:
     rm -rf {{ quote(target / "bench-python") }}
     python3 -m venv {{ quote(target / "bench-python") }}
     {{ bench_python }} -m pip install --quiet --disable-pip-version-check \
-        --requirement examples/python-requests/requirements.txt {{ quote(dist) }}/jobhook*_{{ arch() }}.whl
+        --requirement examples/python-requests/requirements.txt {{ quote(release_wheels) }}/jobhook*_{{ arch() }}.whl
 
 # What the Python example needs, once, into .tools/.
 [private]
