@@ -88,9 +88,9 @@ class Job:
             retry_pauses: Seconds of the first and of the longest pause between tries.
             progress_interval: Seconds between two reports of nothing but progress.
             listen_every: Seconds without a report after which the job asks whether to stop.
-            handle_sigterm: Whether SIGTERM raises `JobCancelled` at the next call instead of
-                ending the process at once. Only in the main thread, and only if nothing else
-                handles it.
+            handle_sigterm: Whether the first SIGTERM raises `JobCancelled` at the next call
+                instead of ending the process at once. Only for a job made in the main thread, and
+                only if nothing else handles the signal.
 
         Raises:
             InvalidEnvironment: A variable is missing or wrong; the text names it.
@@ -268,8 +268,8 @@ class Job:
     def check(self) -> None:
         """Raises if the job should end. Costs next to nothing.
 
-        Other calls raise once, so that a program that cleans up may still speak; this and the
-        steps of `progress` raise each time.
+        Other calls raise once in each thread, so that a program that cleans up may still speak;
+        this and the steps of `progress` raise each time.
 
         Raises:
             JobCancelled: The job should end.
