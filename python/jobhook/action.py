@@ -169,6 +169,12 @@ def actions_of(text: str) -> list[Action]:
     return [_action(found) for found in json.loads(text)]
 
 
+def page_of(text: str) -> tuple[list[Action], str | None]:
+    """The actions of a page of the list, and the cursor of the next page."""
+    found = json.loads(text)
+    return [_action(action) for action in found["actions"]], found.get("next")
+
+
 def line_of(text: str) -> LogLine:
     """The line in the JSON of an event."""
     return _line(json.loads(text))

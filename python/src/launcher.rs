@@ -1,11 +1,12 @@
 //! The management API, with answers as JSON texts that `jobhook/launcher.py` reads.
 
-use std::sync::Mutex;
+use std::path::PathBuf;
+use std::process;
+use std::sync::{Mutex, OnceLock};
 
-use jobhook::{Error, Follower, Launch, Launcher, ListQuery, Seen};
+use jobhook::{Answer, Error, Follower, Launch, Launcher, ListQuery, Seen};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use serde::Serialize;
 
 use crate::errors::exception;
 use crate::json::json_of;
@@ -14,7 +15,21 @@ use crate::waiting::{Stop, seconds, wait};
 /// Speaks to a server.
 #[pyclass(frozen, module = "jobhook._jobhook")]
 pub(crate) struct NativeLauncher {
-    inner: Launcher,
+    settings: Settings,
+    made: Made,
+    /// The same for a process that was forked since: a connection belongs to one process.
+    forked: OnceLock<Made>,
+}
+
+struct Settings {
+    url: String,
+    token: Option<String>,
+    ca_file: Option<PathBuf>,
+}
+
+struct Made {
+    pid: u32,
+    launcher: Launcher,
 }
 
 /// Follows one action.
@@ -26,46 +41,81 @@ pub(crate) struct NativeFollower {
 /// What to launch: type, arguments, attempts, timeout in seconds.
 type Wanted<'py> = (String, Option<Bound<'py, PyAny>>, Option<u32>, Option<f64>);
 
+impl Settings {
+    fn make(&self) -> Result<Made, Error> {
+        let mut launcher = Launcher::new(&self.url)?;
+        if let Some(token) = &self.token {
+            launcher = launcher.token(token)?;
+        }
+        if let Some(path) = &self.ca_file {
+            launcher = launcher.ca_file(path)?;
+        }
+        Ok(Made {
+            pid: process::id(),
+            launcher,
+        })
+    }
+}
+
+impl NativeLauncher {
+    fn launcher(&self, py: Python<'_>) -> PyResult<Launcher> {
+        let pid = process::id();
+        if self.made.pid == pid {
+            return Ok(self.made.launcher.clone());
+        }
+        if let Some(forked) = self.forked.get()
+            && forked.pid == pid
+        {
+            return Ok(forked.launcher.clone());
+        }
+        let made = self.settings.make();
+        let made = made.map_err(|error| exception(py, &error))?;
+        let launcher = made.launcher.clone();
+        // The child of a child makes one for each call.
+        let _ = self.forked.set(made);
+        Ok(launcher)
+    }
+}
+
 #[pymethods]
 impl NativeLauncher {
     #[new]
     #[pyo3(signature = (url, *, token, ca_file))]
     fn new(
         py: Python<'_>,
-        url: &str,
-        token: Option<&str>,
-        ca_file: Option<std::path::PathBuf>,
+        url: String,
+        token: Option<String>,
+        ca_file: Option<PathBuf>,
     ) -> PyResult<NativeLauncher> {
-        let made = Launcher::new(url)
-            .and_then(|made| match token {
-                Some(token) => made.token(token),
-                None => Ok(made),
-            })
-            .and_then(|made| match ca_file {
-                Some(path) => made.ca_file(path),
-                None => Ok(made),
-            });
+        let settings = Settings {
+            url,
+            token,
+            ca_file,
+        };
+        let made = settings.make().map_err(|error| exception(py, &error))?;
         Ok(NativeLauncher {
-            inner: made.map_err(|error| exception(py, &error))?,
+            settings,
+            made,
+            forked: OnceLock::new(),
         })
     }
 
     fn launch(&self, py: Python<'_>, wanted: Wanted<'_>) -> PyResult<String> {
         let launch = launch_of(py, wanted)?;
-        text_of(wait(py, self.inner.launch(&launch))?)
+        Ok(wait(py, self.launcher(py)?.launch(&launch))?.text)
     }
 
     fn launch_many(&self, py: Python<'_>, wanted: Vec<Wanted<'_>>) -> PyResult<String> {
         let launches = wanted.into_iter().map(|wanted| launch_of(py, wanted));
         let launches: Vec<Launch> = launches.collect::<PyResult<_>>()?;
-        text_of(wait(py, self.inner.launch_many(&launches))?)
+        Ok(wait(py, self.launcher(py)?.launch_many(&launches))?.text)
     }
 
     fn show(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
-        text_of(wait(py, self.inner.show(uuid))?)
+        Ok(wait(py, self.launcher(py)?.show(uuid))?.text)
     }
 
-    /// The actions of a page, and the cursor of the next.
+    /// A page: its actions, and the cursor of the next.
     #[pyo3(signature = (statuses, type_, limit, cursor))]
     fn list(
         &self,
@@ -74,7 +124,7 @@ impl NativeLauncher {
         type_: Option<String>,
         limit: Option<u32>,
         cursor: Option<String>,
-    ) -> PyResult<(String, Option<String>)> {
+    ) -> PyResult<String> {
         let statuses = statuses.iter().map(|word| {
             word.parse().map_err(|_| {
                 let reason = format!("there is no status {word}");
@@ -93,8 +143,7 @@ impl NativeLauncher {
             limit,
             cursor,
         };
-        let page = wait(py, self.inner.list(&query))?;
-        Ok((text_of(page.actions)?, page.next))
+        Ok(wait(py, self.launcher(py)?.list(&query))?.text)
     }
 
     fn lines(
@@ -104,8 +153,8 @@ impl NativeLauncher {
         after: u64,
         limit: u32,
     ) -> PyResult<(String, Option<u64>)> {
-        let page = wait(py, self.inner.lines(uuid, after, limit))?;
-        Ok((text_of(page.lines)?, page.next))
+        let page = wait(py, self.launcher(py)?.lines(uuid, after, limit))?;
+        Ok((array_of(page.lines), page.next))
     }
 
     /// `None` if the action is not over within the limit, or if it was stopped.
@@ -119,22 +168,23 @@ impl NativeLauncher {
     ) -> PyResult<Option<String>> {
         let limit = limit.map(|limit| seconds("the timeout", limit)).transpose();
         let limit = limit.map_err(|error| exception(py, &error))?;
+        let launcher = self.launcher(py)?;
         let over = async {
             match limit {
                 Some(limit) => {
-                    let waited = tokio::time::timeout(limit, self.inner.wait(uuid)).await;
+                    let waited = tokio::time::timeout(limit, launcher.wait(uuid)).await;
                     waited.ok().transpose()
                 }
-                None => self.inner.wait(uuid).await.map(Some),
+                None => launcher.wait(uuid).await.map(Some),
             }
         };
         let token = stop.map(|stop| stop.token.clone());
         let over = wait(py, Stop::or(token, over))?.flatten();
-        over.map(text_of).transpose()
+        Ok(over.map(|action| action.text))
     }
 
     fn follow(&self, py: Python<'_>, uuid: &str, after: u64) -> PyResult<NativeFollower> {
-        let follower = self.inner.follow_after(uuid, after);
+        let follower = self.launcher(py)?.follow_after(uuid, after);
         let follower = follower.map_err(|error| exception(py, &error))?;
         Ok(NativeFollower {
             inner: Mutex::new(follower),
@@ -143,11 +193,11 @@ impl NativeLauncher {
 
     #[pyo3(signature = (uuid, reason))]
     fn cancel(&self, py: Python<'_>, uuid: &str, reason: Option<&str>) -> PyResult<String> {
-        text_of(wait(py, self.inner.cancel(uuid, reason))?)
+        Ok(wait(py, self.launcher(py)?.cancel(uuid, reason))?.text)
     }
 
     fn retry(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
-        text_of(wait(py, self.inner.retry(uuid))?)
+        Ok(wait(py, self.launcher(py)?.retry(uuid))?.text)
     }
 }
 
@@ -170,12 +220,12 @@ impl NativeFollower {
             return Ok(None);
         };
         Ok(Some(match seen {
-            Seen::Line(line) => ("line", text_of(line)?),
+            Seen::Line(line) => ("line", line.text),
             Seen::Gap(lines) => ("gap", lines.to_string()),
-            Seen::Action(action) => ("action", text_of(action)?),
+            Seen::Action(action) => ("action", action.text),
             Seen::Lost(error) => ("lost", error.to_string()),
             Seen::Back => ("back", String::new()),
-            Seen::End(action) => ("end", text_of(action)?),
+            Seen::End(action) => ("end", action.text),
             // What a newer crate sees and this one does not know.
             _ => ("other", String::new()),
         }))
@@ -197,6 +247,8 @@ fn launch_of(py: Python<'_>, (kind, arguments, attempts, timeout): Wanted<'_>) -
     Ok(launch)
 }
 
-fn text_of<T: Serialize>(value: T) -> PyResult<String> {
-    serde_json::to_string(&value).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+/// The texts of the parts as one JSON array.
+fn array_of<T>(parts: Vec<Answer<T>>) -> String {
+    let texts: Vec<String> = parts.into_iter().map(|part| part.text).collect();
+    format!("[{}]", texts.join(","))
 }

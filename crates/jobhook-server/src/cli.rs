@@ -7,18 +7,16 @@
 //! report log                   inside a job: JOB_*
 //! ```
 //!
-//! Each command is a file: its flags, and what becomes of them. [`api`] and [`hook`] speak to
-//! a server, [`output`] alone writes, [`exit`] says what the exit codes mean. A command never
-//! reads the process's environment; it is given its [`Surroundings`].
+//! Each command is a file: its flags, and what becomes of them. The crate `jobhook` speaks to a
+//! server; [`api`] and [`job`] give it its settings and say what its errors mean. [`output`]
+//! alone writes, [`exit`] says what the exit codes mean. A command never reads the process's
+//! environment; it is given its [`Surroundings`].
 
 mod act;
 mod api;
-mod backoff;
 mod check;
 mod exit;
-mod follow;
-mod hook;
-mod http;
+mod job;
 mod launch;
 mod list;
 mod log;
@@ -27,7 +25,6 @@ mod output;
 mod report;
 mod serve;
 mod show;
-mod sse;
 mod token;
 mod watch;
 mod words;

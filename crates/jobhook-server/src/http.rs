@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use auth::{Access, Grant, StaticToken};
 pub use hook_path::{BadHookPath, HookPath};
 pub use listen::serve;
+pub(crate) use loopback::is_loopback_name;
 
 /// What the surface stands on.
 #[derive(Clone, Debug)]

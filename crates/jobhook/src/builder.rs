@@ -14,11 +14,22 @@ use crate::job::Job;
 use crate::outbox::Outbox;
 use crate::report::Report;
 use crate::sender::{Pace, Sender};
-use crate::shared::Shared;
+use crate::shared::{CENTURY, Shared};
 use crate::spool::Spool;
 
 /// How often a job without a heartbeat asks whether it should stop, if it says nothing itself.
 const LISTEN_EVERY: Duration = Duration::from_secs(10);
+
+/// Which certificates are trusted beside those of the machine.
+#[derive(Clone, Debug)]
+enum CaFile {
+    /// What the environment of the process says.
+    Asked,
+    Given(Option<PathBuf>),
+}
+
+/// Asking more often than this would be all that the machine does.
+const BUSY: Duration = Duration::from_millis(1);
 
 /// Settings of a [`Job`], made by [`Job::builder`].
 #[derive(Clone)]
@@ -26,7 +37,7 @@ const LISTEN_EVERY: Duration = Duration::from_secs(10);
 pub struct JobBuilder {
     environment: Option<JobEnvironment>,
     heartbeat: Option<Duration>,
-    ca_file: Option<PathBuf>,
+    ca_file: CaFile,
     spool_directory: Option<PathBuf>,
     spool_bytes: usize,
     flush_limit: Duration,
@@ -39,7 +50,7 @@ impl Default for JobBuilder {
         JobBuilder {
             environment: None,
             heartbeat: None,
-            ca_file: None,
+            ca_file: CaFile::Asked,
             spool_directory: None,
             spool_bytes: 64 * 1024 * 1024,
             flush_limit: Duration::from_secs(30),
@@ -49,6 +60,7 @@ impl Default for JobBuilder {
                 progress_interval: Duration::from_millis(250),
                 first_pause: Duration::from_millis(100),
                 longest_pause: Duration::from_secs(5),
+                longest_wait: Duration::from_secs(60),
                 patience: Duration::from_secs(15 * 60),
             },
         }
@@ -62,6 +74,22 @@ impl JobBuilder {
         self
     }
 
+    /// Takes the variables of a job, and `JOBHOOK_CA_FILE`, from `lookup` instead of the
+    /// environment of the process.
+    ///
+    /// # Errors
+    ///
+    /// `missing_variable` and `invalid_variable` name the variable.
+    pub fn variables(
+        mut self,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<JobBuilder, Error> {
+        let ca_file = lookup(http::CA_FILE).filter(|value| !value.is_empty());
+        self.ca_file = CaFile::Given(ca_file.map(PathBuf::from));
+        self.environment = Some(JobEnvironment::read(lookup)?);
+        Ok(self)
+    }
+
     /// Announces that the job speaks at least this often, and speaks for it: from then on
     /// silence of three times as long means trouble to the server. 0.1 s to 1 day.
     pub fn heartbeat(mut self, every: Duration) -> JobBuilder {
@@ -72,7 +100,7 @@ impl JobBuilder {
     /// Trusts the certificates in this file (PEM) beside those of the machine. Without it the
     /// variable `JOBHOOK_CA_FILE` is asked.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> JobBuilder {
-        self.ca_file = Some(path.into());
+        self.ca_file = CaFile::Given(Some(path.into()));
         self
     }
 
@@ -93,40 +121,41 @@ impl JobBuilder {
     /// How long the server may be away; 15 minutes by default. After that the job reports no
     /// more, and every call says `server_unreachable`.
     pub fn patience(mut self, limit: Duration) -> JobBuilder {
-        self.pace.patience = limit;
+        self.pace.patience = limit.min(CENTURY);
         self
     }
 
     /// How long the end of the job may wait for the last reports; 30 s by default.
     pub fn flush_limit(mut self, limit: Duration) -> JobBuilder {
-        self.flush_limit = limit;
+        self.flush_limit = limit.min(CENTURY);
         self
     }
 
     /// How long one answer may take; 10 s by default.
     pub fn answer_timeout(mut self, limit: Duration) -> JobBuilder {
-        self.answer_timeout = limit;
+        self.answer_timeout = limit.min(CENTURY);
         self
     }
 
     /// The pauses between tries: they begin with about `first` and double up to `longest`;
     /// 0.1 s and 5 s by default. They never exceed the heartbeat.
     pub fn retry_pauses(mut self, first: Duration, longest: Duration) -> JobBuilder {
-        self.pace.first_pause = first;
-        self.pace.longest_pause = longest;
+        self.pace.first_pause = first.min(CENTURY);
+        self.pace.longest_pause = longest.min(CENTURY);
         self
     }
 
     /// How far apart two reports of nothing but progress lie at least; 0.25 s by default.
     pub fn progress_interval(mut self, interval: Duration) -> JobBuilder {
-        self.pace.progress_interval = interval;
+        self.pace.progress_interval = interval.min(CENTURY);
         self
     }
 
     /// After how long without a report the job asks the server whether it should stop; 10 s by
-    /// default. With a heartbeat it is a third of that, or this if it is shorter.
-    pub fn listen_every(mut self, interval: Duration) -> JobBuilder {
-        self.pace.speak_every = Some(interval);
+    /// default, and `None` for never. With a heartbeat it is a third of that, or this if it is
+    /// shorter.
+    pub fn listen_every(mut self, interval: impl Into<Option<Duration>>) -> JobBuilder {
+        self.pace.speak_every = interval.into().map(|every| every.min(CENTURY));
         self
     }
 
@@ -149,8 +178,15 @@ impl JobBuilder {
         if let Some(every) = self.heartbeat {
             check_heartbeat(every)?;
             let third = every / 3;
-            pace.speak_every = pace.speak_every.map(|already| already.min(third));
+            pace.speak_every = Some(pace.speak_every.map_or(third, |asked| asked.min(third)));
             pace.longest_pause = pace.longest_pause.min(every);
+            pace.longest_wait = pace.longest_wait.min(every);
+        }
+        if pace.speak_every.is_some_and(|every| every < BUSY) {
+            return Err(Error::Setting {
+                name: "the time between two looks for STOP",
+                reason: format!("it must be at least {} s", BUSY.as_secs_f64()),
+            });
         }
         let v1 = environment.attempt.is_some();
         if !v1 && self.heartbeat.is_none() {
@@ -158,7 +194,10 @@ impl JobBuilder {
             pace.speak_every = None;
         }
         let url = Hook::url(&environment)?;
-        let ca_file = self.ca_file.or_else(http::ca_file);
+        let ca_file = match self.ca_file {
+            CaFile::Asked => http::ca_file(),
+            CaFile::Given(given) => given,
+        };
         let client = http::client(&url, ca_file.as_deref())?;
         let reporter = reporter_name()?;
         let numbered = v1.then(|| Arc::from(reporter.as_str()));

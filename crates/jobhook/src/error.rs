@@ -103,8 +103,8 @@ pub enum Error {
         /// Why.
         cause: String,
     },
-    /// The server was away for longer than the job waits.
-    #[error("no answer from {server} for {} s, so the job stopped reporting: {cause}", away.as_secs_f64().round())]
+    /// The server was away for longer than a job or a follower waits.
+    #[error("gave up on {server} after {} s without an answer: {cause}", tenths(*away))]
     Unreachable {
         /// The server or hook.
         server: String,
@@ -177,6 +177,11 @@ pub enum Error {
     /// The operating system refused a thread, a socket or random numbers.
     #[error("the job cannot be started: {0}")]
     System(String),
+}
+
+/// Seconds, as people read them.
+fn tenths(span: Duration) -> f64 {
+    (span.as_secs_f64() * 10.0).round() / 10.0
 }
 
 fn because(cause: &Option<String>) -> String {

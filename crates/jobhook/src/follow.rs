@@ -20,6 +20,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Error;
+use crate::answer::Answer;
 use crate::backoff::Backoff;
 use crate::launcher::{Launcher, checked};
 use crate::sse::{Event, Parser};
@@ -38,17 +39,17 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[non_exhaustive]
 pub enum Seen {
     /// The next line.
-    Line(LogLineBody),
+    Line(Answer<LogLineBody>),
     /// So many lines were dropped before the next one.
     Gap(u64),
     /// The action, changed or not.
-    Action(Box<ActionBody>),
+    Action(Box<Answer<ActionBody>>),
     /// The server is away; why. It is tried again.
     Lost(Error),
     /// The server is back.
     Back,
     /// The action is final, its attempt closed, its output stored, and all of it seen.
-    End(Box<ActionBody>),
+    End(Box<Answer<ActionBody>>),
 }
 
 /// Follows one action; made by [`Launcher::follow`].
@@ -64,8 +65,6 @@ pub struct Follower {
     queue: VecDeque<Seen>,
     /// How long to wait before the next step.
     pause: Option<Duration>,
-    /// Whether the server ever answered; one that never did is not waited for.
-    met: bool,
     /// Since when the server is away.
     lost: Option<Instant>,
     backoff: Backoff,
@@ -104,7 +103,6 @@ impl Follower {
             mode: Mode::Connect,
             queue: VecDeque::new(),
             pause: None,
-            met: false,
             lost: None,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             fruitless: 0,
@@ -129,7 +127,7 @@ impl Follower {
     /// # Errors
     ///
     /// What waiting does not mend; `server_unreachable` once the server was away for ten
-    /// minutes; `no_answer` if it never answered at all.
+    /// minutes; `no_answer` if it never answered the launcher or a clone of it.
     pub async fn next(&mut self) -> Result<Option<Seen>, Error> {
         loop {
             if let Some(seen) = self.queue.pop_front() {
@@ -160,7 +158,7 @@ impl Follower {
     /// # Errors
     ///
     /// As [`Follower::next`].
-    pub async fn end(mut self) -> Result<ActionBody, Error> {
+    pub async fn end(mut self) -> Result<Answer<ActionBody>, Error> {
         while let Some(seen) = self.next().await? {
             if let Seen::End(action) = seen {
                 return Ok(*action);
@@ -202,9 +200,13 @@ impl Follower {
         };
         if let Ok(Ok(Some(bytes))) = timeout(STALLED, stream.response.chunk()).await {
             let events = stream.parser.take(&bytes);
+            let events = events.ok_or_else(|| {
+                self.launcher
+                    .foreign("an event longer than anything it has")
+            })?;
             stream.fruitful |= !events.is_empty();
             for event in events {
-                self.take(&event)?;
+                self.take(event)?;
             }
             return Ok(());
         }
@@ -223,28 +225,28 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&mut self, event: &Event) -> Result<(), Error> {
+    fn take(&mut self, event: Event) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Gap {
             dropped: u64,
         }
         match event.name.as_str() {
             "log" => {
-                let line = self.launcher.read(&event.data)?;
+                let line = self.launcher.answer(event.data)?;
                 self.see(line);
             }
             "gap" => {
                 let Gap { dropped } = self.launcher.read(&event.data)?;
-                self.last += dropped;
+                self.last = self.last.saturating_add(dropped);
                 self.queue.push_back(Seen::Gap(dropped));
             }
             "status" => {
-                let action = self.launcher.read(&event.data)?;
-                self.queue.push_back(Seen::Action(action));
+                let action = self.launcher.answer(event.data)?;
+                self.queue.push_back(Seen::Action(Box::new(action)));
             }
             "end" => {
-                let action = self.launcher.read(&event.data)?;
-                self.queue.push_back(Seen::End(action));
+                let action = self.launcher.answer(event.data)?;
+                self.queue.push_back(Seen::End(Box::new(action)));
             }
             // A later server may have more to say.
             _ => {}
@@ -258,7 +260,12 @@ impl Follower {
             let page = self.launcher.lines(&self.id, self.last, PAGE).await?;
             self.found();
             if !page.lines.is_empty() {
+                let before = self.last;
                 page.lines.into_iter().for_each(|line| self.see(line));
+                if self.last == before {
+                    // Asked again it would say the same.
+                    return Err(self.launcher.foreign("lines that were not asked for"));
+                }
                 return Ok(());
             }
         }
@@ -286,7 +293,7 @@ impl Follower {
         now
     }
 
-    fn see(&mut self, line: LogLineBody) {
+    fn see(&mut self, line: Answer<LogLineBody>) {
         if line.number <= self.last {
             return;
         }
@@ -299,7 +306,7 @@ impl Follower {
     }
 
     fn lose(&mut self, error: Error) -> Result<(), Error> {
-        if !self.met {
+        if !self.launcher.has_met() {
             return Err(error);
         }
         let since = match self.lost {
@@ -313,7 +320,10 @@ impl Follower {
             return Err(Error::Unreachable {
                 server: self.launcher.server(),
                 away: since.elapsed(),
-                cause: error.to_string(),
+                cause: match error {
+                    Error::NoAnswer { cause, .. } => cause,
+                    error => error.to_string(),
+                },
             });
         }
         if !matches!(self.mode, Mode::Poll { .. }) {
@@ -324,7 +334,6 @@ impl Follower {
     }
 
     fn found(&mut self) {
-        self.met = true;
         if self.lost.take().is_some() {
             self.backoff.reset();
             self.queue.push_back(Seen::Back);

@@ -2,10 +2,13 @@
 //!
 //! What goes wrong is told apart by what the caller can do about it. Nothing is tried again
 //! here, since a launch that was not answered may have happened; only following goes on through
-//! restarts of the server, see [`Follower`].
+//! restarts of the server, see [`Follower`]. What is given back has its text as it was sent
+//! beside it, see [`Answer`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jobhook_protocol::{ActionBody, Json, LogLineBody, Problem, Status};
@@ -13,15 +16,23 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 
 use crate::Error;
+use crate::answer::Answer;
 use crate::follow::Follower;
-use crate::http::{self, foreign, shown, why};
+use crate::http::{self, foreign, shown, text_up_to, why};
 use crate::strict_json::json_of;
 
+const JOBHOOK_URL: &str = "JOBHOOK_URL";
+const JOBHOOK_TOKEN: &str = "JOBHOOK_TOKEN";
 const DEFAULT_URL: &str = "http://127.0.0.1:8088";
 /// How long an answer may take, streams excepted.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A page of 1,000 lines is the longest answer, in bytes.
+const LONGEST_ANSWER: usize = 256 << 20;
+const LONGEST_REFUSAL: usize = 1 << 20;
 
 /// Speaks to a server's management API. Needs a tokio runtime with its timer.
 ///
@@ -41,6 +52,8 @@ pub struct Launcher {
     base: Url,
     token: Option<HeaderValue>,
     ca_file: Option<PathBuf>,
+    /// Whether the server ever answered.
+    met: Arc<AtomicBool>,
 }
 
 /// What to launch.
@@ -55,7 +68,7 @@ pub struct Launch {
     attempts: Option<u32>,
     /// Seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    timeout: Option<f64>,
+    timeout: Option<Number>,
 }
 
 /// Which actions to list; all of them by default.
@@ -87,7 +100,7 @@ pub struct ListPage {
 #[non_exhaustive]
 pub struct LinesPage {
     /// The lines, in the order of their numbers.
-    pub lines: Vec<LogLineBody>,
+    pub lines: Vec<Answer<LogLineBody>>,
     /// The number to go on after. The last page has no lines.
     #[serde(default)]
     pub next: Option<u64>,
@@ -128,7 +141,7 @@ impl Launch {
 
     /// Sets how long one attempt may run.
     pub fn timeout(mut self, timeout: Duration) -> Launch {
-        self.timeout = Some(timeout.as_secs_f64());
+        self.timeout = seconds(timeout);
         self
     }
 }
@@ -140,20 +153,7 @@ impl Launcher {
     ///
     /// `invalid_setting` if it is no http or https address; `certificates_unusable`.
     pub fn new(url: &str) -> Result<Launcher, Error> {
-        let base = Url::parse(url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| Error::Setting {
-                name: "the server's address",
-                reason: format!("it must be an http or https address, such as {DEFAULT_URL}"),
-            })?;
-        let ca_file = http::ca_file();
-        Ok(Launcher {
-            http: http::client(&base, ca_file.as_deref())?,
-            base,
-            token: None,
-            ca_file,
-        })
+        Launcher::at("the server's address", url, http::ca_file())
     }
 
     /// Speaks to the server that `JOBHOOK_URL` names, by default `http://127.0.0.1:8088`, with
@@ -161,14 +161,54 @@ impl Launcher {
     ///
     /// # Errors
     ///
-    /// As [`Launcher::new`] and [`Launcher::token`].
+    /// As [`Launcher::from_variables`].
     pub fn from_env() -> Result<Launcher, Error> {
-        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let launcher = Launcher::new(set("JOBHOOK_URL").as_deref().unwrap_or(DEFAULT_URL))?;
-        match set("JOBHOOK_TOKEN") {
-            Some(token) => launcher.token(&token),
-            None => Ok(launcher),
+        let lookup = |name: &str| std::env::var(name).ok();
+        Launcher::named_by(lookup, http::ca_file())
+    }
+
+    /// Takes `JOBHOOK_URL`, `JOBHOOK_TOKEN` and `JOBHOOK_CA_FILE` from `lookup` instead of the
+    /// environment of the process. An empty value counts as none.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_setting` names the variable, and does not show the token;
+    /// `certificates_unusable` names the file.
+    pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Result<Launcher, Error> {
+        let ca_file = lookup(http::CA_FILE).filter(|value| !value.is_empty());
+        Launcher::named_by(lookup, ca_file.map(PathBuf::from))
+    }
+
+    fn named_by(
+        lookup: impl Fn(&str) -> Option<String>,
+        ca_file: Option<PathBuf>,
+    ) -> Result<Launcher, Error> {
+        let set = |name| lookup(name).filter(|value| !value.is_empty());
+        let url = set(JOBHOOK_URL);
+        let mut launcher =
+            Launcher::at(JOBHOOK_URL, url.as_deref().unwrap_or(DEFAULT_URL), ca_file)?;
+        if let Some(token) = set(JOBHOOK_TOKEN) {
+            launcher.token = Some(bearer(JOBHOOK_TOKEN, &token)?);
         }
+        Ok(launcher)
+    }
+
+    /// - `name`: what the address is called in a complaint.
+    fn at(name: &'static str, url: &str, ca_file: Option<PathBuf>) -> Result<Launcher, Error> {
+        let base = Url::parse(url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| Error::Setting {
+                name,
+                reason: format!("it must be an http or https address, such as {DEFAULT_URL}"),
+            })?;
+        Ok(Launcher {
+            http: http::client(&base, ca_file.as_deref())?,
+            base,
+            token: None,
+            ca_file,
+            met: Arc::default(),
+        })
     }
 
     /// Shows this token to the server.
@@ -177,18 +217,10 @@ impl Launcher {
     ///
     /// `invalid_setting` if it has characters that no token has; the token is not shown.
     pub fn token(mut self, token: &str) -> Result<Launcher, Error> {
-        let token = token.trim();
-        let refused = || Error::Setting {
-            name: "the token",
-            reason: "it has characters that no token has".to_owned(),
-        };
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(refused());
-        }
-        let value = HeaderValue::from_str(&format!("Bearer {token}"));
-        let mut value = value.map_err(|_| refused())?;
-        value.set_sensitive(true);
-        self.token = Some(value);
+        self.token = Some(bearer("the token", token)?);
+        // Who shows a token shows nothing else. An address without a host has nobody in it.
+        let _ = self.base.set_username("");
+        let _ = self.base.set_password(None);
         Ok(self)
     }
 
@@ -209,7 +241,7 @@ impl Launcher {
     /// # Errors
     ///
     /// The server's refusal; `no_answer`, and then it may have been launched.
-    pub async fn launch(&self, launch: &Launch) -> Result<ActionBody, Error> {
+    pub async fn launch(&self, launch: &Launch) -> Result<Answer<ActionBody>, Error> {
         let url = self.url(&[]);
         self.call(self.request(Method::POST, url).json(launch))
             .await
@@ -220,7 +252,7 @@ impl Launcher {
     /// # Errors
     ///
     /// As [`Launcher::launch`].
-    pub async fn launch_many(&self, launches: &[Launch]) -> Result<Vec<ActionBody>, Error> {
+    pub async fn launch_many(&self, launches: &[Launch]) -> Result<Answer<Vec<ActionBody>>, Error> {
         let url = self.url(&[]);
         self.call(self.request(Method::POST, url).json(launches))
             .await
@@ -231,7 +263,7 @@ impl Launcher {
     /// # Errors
     ///
     /// `action_not_found`; as for every call.
-    pub async fn show(&self, id: &str) -> Result<ActionBody, Error> {
+    pub async fn show(&self, id: &str) -> Result<Answer<ActionBody>, Error> {
         let url = self.url(&[checked(id)?]);
         self.call(self.request(Method::GET, url)).await
     }
@@ -241,7 +273,7 @@ impl Launcher {
     /// # Errors
     ///
     /// As for every call.
-    pub async fn list(&self, query: &ListQuery) -> Result<ListPage, Error> {
+    pub async fn list(&self, query: &ListQuery) -> Result<Answer<ListPage>, Error> {
         let mut url = self.url(&[]);
         {
             let mut pairs = url.query_pairs_mut();
@@ -273,7 +305,8 @@ impl Launcher {
         url.query_pairs_mut()
             .append_pair("after", &after.to_string())
             .append_pair("limit", &limit.to_string());
-        self.call(self.request(Method::GET, url)).await
+        let text = self.ask(self.request(Method::GET, url)).await?;
+        self.read(&text)
     }
 
     /// Waits until an action is final and its attempt closed, through restarts of the server.
@@ -281,8 +314,8 @@ impl Launcher {
     /// # Errors
     ///
     /// As [`Follower::next`].
-    pub async fn wait(&self, id: &str) -> Result<ActionBody, Error> {
-        Follower::of_the_end(self.clone(), id)?.end().await
+    pub async fn wait(&self, id: &str) -> Result<Answer<ActionBody>, Error> {
+        self.follow_end(id)?.end().await
     }
 
     /// Follows the log and the status of an action until it is over, from the first line on.
@@ -303,12 +336,25 @@ impl Launcher {
         Follower::after(self.clone(), id, after)
     }
 
+    /// Follows the status of an action until it is over, without its lines.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::follow`].
+    pub fn follow_end(&self, id: &str) -> Result<Follower, Error> {
+        Follower::of_the_end(self.clone(), id)
+    }
+
     /// Asks for the end of an action.
     ///
     /// # Errors
     ///
     /// `already_final`; as [`Launcher::show`].
-    pub async fn cancel(&self, id: &str, reason: Option<&str>) -> Result<ActionBody, Error> {
+    pub async fn cancel(
+        &self,
+        id: &str,
+        reason: Option<&str>,
+    ) -> Result<Answer<ActionBody>, Error> {
         #[derive(Serialize)]
         struct Cancel<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -324,7 +370,7 @@ impl Launcher {
     /// # Errors
     ///
     /// `not_final`; as [`Launcher::show`].
-    pub async fn retry(&self, id: &str) -> Result<ActionBody, Error> {
+    pub async fn retry(&self, id: &str) -> Result<Answer<ActionBody>, Error> {
         let url = self.url(&[checked(id)?, "retry"]);
         self.call(self.request(Method::POST, url)).await
     }
@@ -349,11 +395,13 @@ impl Launcher {
             }
         };
         if response.status() == StatusCode::NOT_ACCEPTABLE {
+            self.found();
             return Ok(None);
         }
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }
+        self.found();
         let streams = response
             .headers()
             .get(CONTENT_TYPE)
@@ -363,11 +411,34 @@ impl Launcher {
 
     /// Reads the text of an answer or an event.
     pub(crate) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
-        serde_json::from_str(text).map_err(|error| Error::Foreign {
+        serde_json::from_str(text).map_err(|error| self.unexpected(&error))
+    }
+
+    /// Reads the text of an answer or an event, and keeps it.
+    pub(crate) fn answer<T: DeserializeOwned>(&self, text: String) -> Result<Answer<T>, Error> {
+        Answer::read(text).map_err(|error| self.unexpected(&error))
+    }
+
+    fn unexpected(&self, error: &serde_json::Error) -> Error {
+        self.foreign(&format!("something unexpected ({error})"))
+    }
+
+    /// The error for an answer that no jobhook server gives.
+    pub(crate) fn foreign(&self, what: &str) -> Error {
+        Error::Foreign {
             server: self.server(),
             status: StatusCode::OK.as_u16(),
-            what: format!("something unexpected ({error})"),
-        })
+            what: what.to_owned(),
+        }
+    }
+
+    /// Whether the server ever answered; one that never did is not waited for.
+    pub(crate) fn has_met(&self) -> bool {
+        self.met.load(Ordering::Relaxed)
+    }
+
+    fn found(&self) {
+        self.met.store(true, Ordering::Relaxed);
     }
 
     /// The server's address, for messages.
@@ -406,7 +477,13 @@ impl Launcher {
         }
     }
 
-    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Answer<T>, Error> {
+        let text = self.ask(request).await?;
+        self.answer(text)
+    }
+
+    /// The text of the answer to a request, if it is not a refusal.
+    async fn ask(&self, request: RequestBuilder) -> Result<String, Error> {
         let response = request
             .send()
             .await
@@ -415,19 +492,26 @@ impl Launcher {
         if !status.is_success() {
             return Err(self.refusal(response).await);
         }
-        let text = response
-            .text()
-            .await
-            .map_err(|error| self.no_answer(error))?;
+        let text = text_up_to(response, LONGEST_ANSWER, ANSWER_TIMEOUT).await;
+        let text = text.map_err(|cause| Error::NoAnswer {
+            server: self.server(),
+            cause,
+        })?;
         if text.trim_start().starts_with('<') {
             return Err(foreign(self.server(), status, &headers));
         }
-        self.read(&text)
+        self.found();
+        Ok(text)
     }
 
     async fn refusal(&self, response: Response) -> Error {
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap_or_default();
+        let text = text_up_to(response, LONGEST_REFUSAL, ANSWER_TIMEOUT);
+        // A stream has no time of its own.
+        let text = match tokio::time::timeout(ANSWER_TIMEOUT, text).await {
+            Ok(Ok(text)) => text,
+            _ => String::new(),
+        };
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) => Error::Refused(Box::new(problem)),
             Err(_) => foreign(self.server(), status, &headers),
@@ -441,6 +525,32 @@ impl fmt::Debug for Launcher {
             .field("server", &self.server())
             .field("ca_file", &self.ca_file)
             .finish_non_exhaustive()
+    }
+}
+
+/// The header that shows a token.
+///
+/// - `name`: what the token is called in a complaint.
+fn bearer(name: &'static str, token: &str) -> Result<HeaderValue, Error> {
+    let token = token.trim();
+    let refused = || Error::Setting {
+        name,
+        reason: "it has characters that no token has".to_owned(),
+    };
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refused());
+    }
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| refused())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Whole seconds as a whole number.
+fn seconds(span: Duration) -> Option<Number> {
+    if span.subsec_nanos() == 0 {
+        Some(span.as_secs().into())
+    } else {
+        Number::from_f64(span.as_secs_f64())
     }
 }
 
@@ -466,6 +576,28 @@ mod tests {
             let error = Launcher::new(url).unwrap_err();
             assert_eq!(error.code(), "invalid_setting", "{url}");
         }
+    }
+
+    #[test]
+    fn a_variable_that_is_wrong_is_named_and_a_token_not_shown() {
+        for (wrong, value) in [
+            ("JOBHOOK_URL", "localhost:8088"),
+            ("JOBHOOK_TOKEN", "jh_secret\n2"),
+        ] {
+            let lookup = |name: &str| (name == wrong).then(|| value.to_owned());
+            let error = Launcher::from_variables(lookup).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{wrong} is invalid")), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let none = Launcher::from_variables(|_| Some(String::new())).unwrap();
+        assert_eq!(none.server(), DEFAULT_URL);
+    }
+
+    #[test]
+    fn whole_seconds_are_sent_as_whole_numbers() {
+        let text = |ms| seconds(Duration::from_millis(ms)).unwrap().to_string();
+        assert_eq!(text(90_000), "90");
+        assert_eq!(text(1_500), "1.5");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! Features: `tracing` (a layer whose events become log lines), `testing` (a hook inside the
 //! test, see `testing::FakeHook`).
 
+mod answer;
 mod backoff;
 mod builder;
 mod error;
@@ -35,6 +36,7 @@ pub mod testing;
 #[cfg(feature = "tracing")]
 mod tracing_layer;
 
+pub use answer::Answer;
 pub use builder::JobBuilder;
 pub use error::Error;
 pub use follow::{Follower, Seen};

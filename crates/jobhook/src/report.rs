@@ -170,6 +170,15 @@ impl Report {
     }
 }
 
+/// A report whose fields somebody else put together. They are sent as they are; only its number
+/// is drawn here.
+impl From<Fields> for Report {
+    fn from(mut fields: Fields) -> Report {
+        fields.delivery = None;
+        Report { fields }
+    }
+}
+
 /// The original knows neither `progress` nor `heartbeat`, but keeps any details.
 fn in_the_words_of_the_original(fields: &mut Fields) {
     fields.heartbeat = None;

@@ -17,6 +17,8 @@ use crate::hook::Standing;
 use crate::meter::Counter;
 use crate::outbox::Outbox;
 
+/// No wait is longer: a clock ends somewhere, and "for ever" must not reach its end.
+pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// How many refusals are remembered for callers that may still ask.
 const REFUSALS: usize = 64;
 
@@ -109,7 +111,7 @@ impl Shared {
         limit: Duration,
         mut reached: impl FnMut(&State) -> Option<Result<T, Error>>,
     ) -> Result<T, Error> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit.min(CENTURY);
         let mut state = self.lock();
         loop {
             if let Some(result) = reached(&state) {

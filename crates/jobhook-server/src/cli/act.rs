@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::api::{Api, ServerOptions, action_id};
+use super::api::{ServerOptions, launcher};
 use super::exit::{Exit, Outcome};
 use super::output::Output;
 use super::watch::at_once;
@@ -15,7 +15,6 @@ use crate::config::Surroundings;
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
     /// The action's id
-    #[arg(value_parser = action_id)]
     id: String,
     /// Why; is shown with the action
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -34,7 +33,6 @@ pub(crate) struct Cancel {
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
     /// The action's id
-    #[arg(value_parser = action_id)]
     id: String,
     /// Print the new action as JSON
     #[arg(long)]
@@ -48,9 +46,10 @@ pub(crate) async fn cancel(
     surroundings: &Surroundings,
     output: &mut Output,
 ) -> Outcome {
-    let api = Api::new(&cancel.server, surroundings)?;
-    let action = api.cancel(&cancel.id, cancel.reason.as_deref()).await?;
-    let status = action.body.status;
+    let launcher = launcher(&cancel.server, surroundings)?;
+    let reason = cancel.reason.as_deref();
+    let action = launcher.cancel(&cancel.id, reason).await?;
+    let status = action.status;
     if cancel.json {
         output.body(&action.text)?;
     } else if status.is_final() {
@@ -67,13 +66,13 @@ pub(crate) async fn retry(
     surroundings: &Surroundings,
     output: &mut Output,
 ) -> Outcome {
-    let api = Api::new(&retry.server, surroundings)?;
-    let action = api.retry(&retry.id).await?;
+    let launcher = launcher(&retry.server, surroundings)?;
+    let action = launcher.retry(&retry.id).await?;
     if retry.json {
         output.body(&action.text)?;
     } else {
-        output.line(&action.body.uuid)?;
+        output.line(&action.uuid)?;
     }
     output.flush()?;
-    Ok(at_once(&action.body, retry.json, output))
+    Ok(at_once(&action, retry.json, output))
 }

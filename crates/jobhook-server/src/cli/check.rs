@@ -11,7 +11,7 @@ use jobhook_engine::log::LogLimits;
 
 use self::place::look_at;
 use self::program::{program_of, user_of};
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Exit, Failure, Outcome, chain};
 use super::output::{Output, shown};
 use super::serve::{Local, LocalOptions};
 use crate::config::{Config, Runner, RunnerKind, Surroundings};
@@ -45,7 +45,7 @@ pub(crate) async fn run(check: Check, surroundings: &Surroundings, output: &mut 
             findings.push(Ok(format!("data       {data_directory}{what}")));
             findings.extend(store(&local).await);
         }
-        Err(error) => findings.push(Err(super::http::chain(&error))),
+        Err(error) => findings.push(Err(chain(&error))),
     }
     for runner in &local.config.runners {
         findings.extend(self::runner(&local.config, runner, surroundings));
@@ -116,7 +116,7 @@ async fn store(local: &Local) -> Vec<Finding> {
     };
     let has_tokens = stored || !local.config.auth.tokens.is_empty();
     let access = match local.config.may_serve(has_tokens) {
-        Err(error) => Err(super::http::chain(&error)),
+        Err(error) => Err(chain(&error)),
         Ok(()) if has_tokens => Ok("access     with a token".to_owned()),
         Ok(()) => Ok("access     no tokens: programs on this machine only".to_owned()),
     };
@@ -126,10 +126,10 @@ async fn store(local: &Local) -> Vec<Finding> {
 async fn has_tokens(database: &std::path::Path) -> Result<bool, String> {
     let store = SqliteStore::open(database, LogLimits::default())
         .await
-        .map_err(|error| super::http::chain(&error))?;
+        .map_err(|error| chain(&error))?;
     let any = store.any().await;
     store.close().await;
-    any.map_err(|error| super::http::chain(&error))
+    any.map_err(|error| chain(&error))
 }
 
 /// Looks whether a runner could start its jobs: its holes are known, its user and its command

@@ -1,5 +1,6 @@
 //! How a command ends: the exit codes, and what is said on the way out.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 
@@ -58,6 +59,21 @@ impl Failure {
             Failure::ReaderGone => Exit::Success,
         }
     }
+}
+
+/// An error and everything that caused it.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Some errors say what their cause says.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 impl From<io::Error> for Failure {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use jobhook_protocol::Json;
 
-use super::api::{Api, LaunchBody, ServerOptions};
+use super::api::{ServerOptions, launcher};
 use super::exit::{Failure, Outcome};
-use super::follow::Follower;
 use super::output::Output;
 use super::watch::{Lines, at_once, watch};
 use crate::config::{Surroundings, duration};
@@ -51,35 +50,36 @@ pub(crate) async fn run(
     surroundings: &Surroundings,
     output: &mut Output,
 ) -> Outcome {
-    let api = Api::new(&launch.server, surroundings)?;
-    let arguments = launch
-        .arguments
-        .map(|text| json_argument("--arguments", &text, surroundings.directory()))
-        .transpose()?;
-    let body = LaunchBody {
-        action_type: launch.action_type,
-        arguments,
-        attempts: launch.attempts,
-        timeout: launch.timeout.and_then(seconds),
-    };
-    let launched = api.launch(&body).await?;
-    let id = launched.body.uuid.clone();
+    let launcher = launcher(&launch.server, surroundings)?;
+    let mut wanted = jobhook::Launch::new(launch.action_type);
+    if let Some(text) = &launch.arguments {
+        let arguments = json_argument("--arguments", text, surroundings.directory())?;
+        wanted = wanted.arguments_json(arguments);
+    }
+    if let Some(attempts) = launch.attempts {
+        wanted = wanted.attempts(attempts);
+    }
+    if let Some(timeout) = launch.timeout {
+        wanted = wanted.timeout(timeout);
+    }
+    let launched = launcher.launch(&wanted).await?;
+    let id = &launched.uuid;
     let watches = launch.wait || launch.follow;
     if !launch.json {
-        output.line(&id)?;
+        output.line(id)?;
     } else if !watches {
         output.body(&launched.text)?;
     }
     output.flush()?;
     if !watches {
-        return Ok(at_once(&launched.body, launch.json, output));
+        return Ok(at_once(&launched, launch.json, output));
     }
-    let (follower, lines) = if launch.follow {
-        (Follower::of_a_launch(&api, &id), Lines::Err)
+    let lines = if launch.follow {
+        Lines::Err
     } else {
-        (Follower::of_the_end(&api, &id), Lines::Nowhere)
+        Lines::Nowhere
     };
-    watch(follower, &id, lines, launch.json, output).await
+    watch(&launcher, id, lines, launch.json, output).await
 }
 
 /// A timeout that some job could keep.
@@ -90,15 +90,6 @@ fn run_timeout(text: &str) -> Result<Duration, String> {
         }
         Ok(timeout) => Ok(timeout),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Whole seconds as a whole number.
-fn seconds(timeout: Duration) -> Option<serde_json::Number> {
-    if timeout.subsec_nanos() == 0 {
-        Some(timeout.as_secs().into())
-    } else {
-        serde_json::Number::from_f64(timeout.as_secs_f64())
     }
 }
 
@@ -174,12 +165,5 @@ mod tests {
                 .unwrap_err()
                 .starts_with("--arguments: cannot read b.json: ")
         );
-    }
-
-    #[test]
-    fn whole_seconds_are_sent_as_whole_numbers() {
-        let text = |ms| seconds(Duration::from_millis(ms)).unwrap().to_string();
-        assert_eq!(text(90_000), "90");
-        assert_eq!(text(1_500), "1.5");
     }
 }

@@ -1,9 +1,10 @@
 //! `jobhook list`: actions in a table, newest first.
 
 use clap::Args;
+use jobhook::ListQuery;
 use jobhook_protocol::{ActionBody, Status};
 
-use super::api::{Api, ListQuery, ServerOptions};
+use super::api::{ServerOptions, launcher};
 use super::exit::{Exit, Outcome};
 use super::output::{Output, Style, shown};
 use super::words;
@@ -36,25 +37,25 @@ fn status(word: &str) -> Result<Status, jobhook_protocol::status::UnknownStatus>
 }
 
 pub(crate) async fn run(list: List, surroundings: &Surroundings, output: &mut Output) -> Outcome {
-    let api = Api::new(&list.server, surroundings)?;
+    let launcher = launcher(&list.server, surroundings)?;
     let query = ListQuery {
-        statuses: list.status.iter().map(Status::to_string).collect(),
+        statuses: list.status,
         action_type: list.action_type,
         limit: Some(list.limit),
         cursor: list.cursor,
     };
-    let page = api.list(&query).await?;
+    let page = launcher.list(&query).await?;
     if list.json {
         output.body(&page.text)?;
         return Ok(Exit::Success);
     }
-    for line in table(&page.body.actions, &output.out_style, output.out_width()) {
+    for line in table(&page.actions, &output.out_style, output.out_width()) {
         output.line(&line)?;
     }
     output.flush()?;
-    if page.body.actions.is_empty() {
+    if page.actions.is_empty() {
         output.note("no actions");
-    } else if let Some(next) = &page.body.next {
+    } else if let Some(next) = &page.next {
         let next = shown(next).into_owned();
         output.note(&format!("… there are more: --limit N, or --cursor {next}"));
     }

@@ -4,14 +4,14 @@ use std::io::{self, BufRead};
 use std::time::Duration;
 
 use clap::Args;
-use jobhook_protocol::Report;
+use jobhook::Report;
+use jobhook_protocol::Report as ReportBody;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::exit::{Exit, Failure, Outcome};
-use super::hook::Heard;
+use super::job::{EXIT_CODES, Heard, Reporter, heard};
 use super::output::Output;
-use super::report::{EXIT_CODES, heard, reporter};
 use crate::config::{Surroundings, duration};
 
 /// A batch is sent with so many lines,
@@ -20,6 +20,8 @@ const BATCH_LINES: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
 /// or so long after its first line, whichever comes first.
 const BATCH_TIME: Duration = Duration::from_millis(250);
+/// So many lines are read ahead, none longer than [`BATCH_BYTES`].
+const AHEAD: usize = 32;
 
 /// Inside a job: add lines to its log
 ///
@@ -37,7 +39,7 @@ pub(crate) struct Log {
 }
 
 pub(crate) async fn run(log: Log, surroundings: &Surroundings, output: &mut Output) -> Outcome {
-    let mut reporter = reporter(surroundings, log.timeout)?;
+    let reporter = Reporter::new(surroundings, log.timeout)?;
     if !log.lines.is_empty() {
         return Ok(heard(reporter.send(lines(log.lines)).await?, output));
     }
@@ -57,10 +59,10 @@ pub(crate) async fn run(log: Log, surroundings: &Surroundings, output: &mut Outp
 }
 
 fn lines(logs: Vec<String>) -> Report {
-    Report {
+    Report::from(ReportBody {
         logs,
-        ..Report::default()
-    }
+        ..ReportBody::default()
+    })
 }
 
 /// Gathers lines that come close together.
@@ -106,7 +108,7 @@ impl Batches {
 /// Reads standard input in a thread of its own, because reading it cannot be given up. The
 /// channel is short: who writes faster than the server stores has to wait.
 fn read_standard_input() -> mpsc::Receiver<io::Result<String>> {
-    let (sender, receiver) = mpsc::channel(BATCH_LINES);
+    let (sender, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
         let mut lines = LineReader::new(io::stdin().lock());
         while let Some(line) = lines.next().transpose() {

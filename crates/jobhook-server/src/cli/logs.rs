@@ -2,13 +2,15 @@
 
 use clap::Args;
 
-use super::api::{Api, ServerOptions, action_id};
+use super::api::{ServerOptions, launcher};
 use super::exit::{Exit, Outcome};
-use super::follow::{Follower, PAGE};
 use super::output::Output;
 use super::watch::{Lines, watch};
 use super::words;
 use crate::config::Surroundings;
+
+/// How many lines to ask for at once.
+const PAGE: u32 = 1_000;
 
 /// Print an action's log
 ///
@@ -17,7 +19,6 @@ use crate::config::Surroundings;
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The action's id
-    #[arg(value_parser = action_id)]
     id: String,
     /// Go on until the action is over; the exit code is then the action's: 0 SUCCESS,
     /// 1 ERROR, 2 TIMEOUT, 3 CANCELLED
@@ -31,24 +32,23 @@ pub(crate) struct Logs {
 }
 
 pub(crate) async fn run(logs: Logs, surroundings: &Surroundings, output: &mut Output) -> Outcome {
-    let api = Api::new(&logs.server, surroundings)?;
+    let launcher = launcher(&logs.server, surroundings)?;
     if logs.follow {
         let lines = if logs.json {
             Lines::OutAsJson
         } else {
             Lines::Out
         };
-        let follower = Follower::new(&api, &logs.id);
-        return watch(follower, &logs.id, lines, false, output).await;
+        return watch(&launcher, &logs.id, lines, false, output).await;
     }
     let mut last = 0;
     loop {
-        let lines = api.lines(&logs.id, last, PAGE).await?;
+        let lines = launcher.lines(&logs.id, last, PAGE).await?.lines;
         if lines.is_empty() {
             break;
         }
         for line in lines {
-            let number = line.body.number;
+            let number = line.number;
             if number > last + 1 {
                 output.flush()?;
                 output.note(&words::dropped(number - last - 1));
@@ -57,7 +57,7 @@ pub(crate) async fn run(logs: Logs, surroundings: &Surroundings, output: &mut Ou
             if logs.json {
                 output.line(&line.text)?;
             } else {
-                let text = words::line(&line.body, &output.out_style);
+                let text = words::line(&line, &output.out_style);
                 output.line(&text)?;
             }
         }

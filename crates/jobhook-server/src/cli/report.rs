@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use jobhook_protocol::{JobEnvironment, Progress, Report as ReportBody, Status};
+use jobhook_protocol::{Progress, Report as ReportBody, Status};
 
-use super::exit::{Exit, Failure, Outcome};
-use super::hook::{Heard, ReportFailure, Reporter};
+use super::exit::{Failure, Outcome};
+use super::job::{EXIT_CODES, Reporter, heard};
 use super::launch::json_argument;
 use super::output::Output;
 use crate::config::{Surroundings, duration};
@@ -37,12 +37,6 @@ pub(crate) struct Report {
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
     timeout: Duration,
 }
-
-/// The exit codes of what runs inside a job, for its script.
-pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 stored; 3 the job should stop (cancelled, or its attempt is over), so a script
-says `jobhook report … || exit`; 1 refused; 64 not in a job, or wrong flags; 69 no answer;
-77 the signature was not accepted.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPERCASE")]
@@ -97,28 +91,6 @@ pub(crate) async fn run(
         progress: (progress != Progress::default()).then_some(progress),
         ..ReportBody::default()
     };
-    let mut reporter = reporter(surroundings, report.timeout)?;
-    Ok(heard(reporter.send(body).await?, output))
-}
-
-/// The reporter for the job that this process is part of.
-pub(crate) fn reporter(
-    surroundings: &Surroundings,
-    patience: Duration,
-) -> Result<Reporter, ReportFailure> {
-    let environment = JobEnvironment::read(|name| surroundings.get(name).map(str::to_owned))?;
-    Reporter::new(environment, patience)
-}
-
-/// What an answer means for a script.
-pub(crate) fn heard(heard: Heard, output: &mut Output) -> Exit {
-    match heard {
-        Heard::Stored => Exit::Success,
-        Heard::Stop => {
-            output.note(
-                "the server wants this job to stop: it was cancelled, or its attempt is over",
-            );
-            Exit::Cancelled
-        }
-    }
+    let reporter = Reporter::new(surroundings, report.timeout)?;
+    Ok(heard(reporter.send(body.into()).await?, output))
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Exit, Failure, Outcome, chain};
 use super::output::Output;
 use crate::config::{Config, Surroundings, listen_address};
 use crate::server::Server;
@@ -55,7 +55,7 @@ impl Local {
         surroundings: &Surroundings,
     ) -> Result<Local, Failure> {
         let config = Config::load(options.config.as_deref(), surroundings)
-            .map_err(|error| Failure::usage(super::http::chain(&error)))?;
+            .map_err(|error| Failure::usage(chain(&error)))?;
         let data_directory = config
             .data_directory(options.data_dir.as_deref(), surroundings)
             .map_err(Failure::usage)?;
@@ -96,7 +96,7 @@ async fn start(local: Local, output: &mut Output) -> Outcome {
     write_log(&local)?;
     let server = Server::start(&local.config, &local.data_directory)
         .await
-        .map_err(|error| Failure::new(Exit::Other, super::http::chain(&error)))?;
+        .map_err(|error| Failure::new(Exit::Other, chain(&error)))?;
     output.line(&format!("jobhook is listening on {server}"))?;
     output.flush()?;
     server.run(stop).await;

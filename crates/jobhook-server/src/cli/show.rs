@@ -3,7 +3,7 @@
 use clap::Args;
 use jobhook_protocol::{ActionBody, AttemptBody};
 
-use super::api::{Api, ServerOptions, action_id};
+use super::api::{ServerOptions, launcher};
 use super::exit::{Exit, Outcome};
 use super::output::{Output, Style, shown};
 use super::words;
@@ -13,7 +13,6 @@ use crate::config::Surroundings;
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The action's id
-    #[arg(value_parser = action_id)]
     id: String,
     /// Print it as JSON
     #[arg(long)]
@@ -23,12 +22,12 @@ pub(crate) struct Show {
 }
 
 pub(crate) async fn run(show: Show, surroundings: &Surroundings, output: &mut Output) -> Outcome {
-    let api = Api::new(&show.server, surroundings)?;
-    let action = api.action(&show.id).await?;
+    let launcher = launcher(&show.server, surroundings)?;
+    let action = launcher.show(&show.id).await?;
     if show.json {
         output.body(&action.text)?;
     } else {
-        for line in describe(&action.body, &output.out_style) {
+        for line in describe(&action, &output.out_style) {
             output.line(&line)?;
         }
     }

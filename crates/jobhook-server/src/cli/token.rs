@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use jobhook_engine::clock::{Clock, SystemClock, Timestamp};
 use jobhook_engine::log::LogLimits;
 
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Exit, Failure, Outcome, chain};
 use super::output::{Output, shown};
 use super::serve::{Local, LocalOptions};
 use crate::config::Surroundings;
@@ -150,7 +150,7 @@ fn refuse_configured(local: &Local, name: &str) -> Result<(), Failure> {
 }
 
 fn failed(error: impl std::error::Error) -> Failure {
-    Failure::new(Exit::Other, super::http::chain(&error))
+    Failure::new(Exit::Other, chain(&error))
 }
 
 fn time(at: Timestamp) -> String {

@@ -1,10 +1,9 @@
 //! Showing an action live, until it is over or Ctrl-C.
 
+use jobhook::{Answer, Launcher, Seen};
 use jobhook_protocol::ActionBody;
 
-use super::api::Answer;
 use super::exit::{Exit, Failure, Outcome};
-use super::follow::{Follower, Seen};
 use super::output::{Output, shown};
 use super::words;
 
@@ -42,14 +41,14 @@ pub(crate) fn at_once(action: &ActionBody, as_json: bool, output: &mut Output) -
 ///
 /// The exit code is the action's; or [`Exit::Interrupted`].
 pub(crate) async fn watch(
-    follower: Follower<'_>,
+    launcher: &Launcher,
     id: &str,
     lines: Lines,
     as_json: bool,
     output: &mut Output,
 ) -> Outcome {
     let ended = {
-        let watching = to_the_end(follower, lines, output);
+        let watching = to_the_end(launcher, id, lines, output);
         tokio::select! {
             ended = watching => Some(ended?),
             _ = tokio::signal::ctrl_c() => None,
@@ -66,25 +65,29 @@ pub(crate) async fn watch(
         output.body(&ended.text)?;
     } else {
         output.flush()?;
-        for line in words::ending(&ended.body, &output.err_style) {
+        for line in words::ending(&ended, &output.err_style) {
             output.note(&line);
         }
     }
-    Ok(ended.body.status.into())
+    Ok(ended.status.into())
 }
 
 async fn to_the_end(
-    mut follower: Follower<'_>,
+    launcher: &Launcher,
+    id: &str,
     lines: Lines,
     output: &mut Output,
 ) -> Result<Answer<ActionBody>, Failure> {
+    let mut follower = match lines {
+        Lines::Nowhere => launcher.follow_end(id)?,
+        _ => launcher.follow(id)?,
+    };
     let (mut passing, mut attempt) = (String::new(), 1);
-    loop {
-        let seen = follower.next().await?;
+    while let Some(seen) = follower.next().await? {
         if lines != Lines::Nowhere
             && let Seen::Action(action) = &seen
         {
-            let failed = failed_attempts(&follower, action, attempt).await;
+            let failed = failed_attempts(launcher, action, attempt).await;
             if !failed.is_empty() {
                 output.flush()?;
             }
@@ -94,12 +97,12 @@ async fn to_the_end(
         match seen {
             Seen::Line(line) => match lines {
                 Lines::Out => {
-                    let text = words::line(&line.body, &output.out_style);
+                    let text = words::line(&line, &output.out_style);
                     output.line(&text)?;
                 }
                 Lines::OutAsJson => output.line(&line.text)?,
                 Lines::Err => {
-                    let text = words::line(&line.body, &output.err_style);
+                    let text = words::line(&line, &output.err_style);
                     output.note(&text);
                     // On a terminal the line took the progress's place.
                     if output.err_is_terminal() && !passing.is_empty() {
@@ -122,31 +125,35 @@ async fn to_the_end(
                 }
             }
             Seen::Action(_) => {}
-            Seen::Lost(why) => {
-                let why = shown(why.lines().next().unwrap_or_default());
-                output.note(&format!("{why}; trying again"));
+            Seen::Lost(error) => {
+                let why = error.to_string();
+                output.note(&format!("{}; trying again", shown(&why)));
             }
             Seen::Back => output.note("the server is back"),
             Seen::End(answer) => return Ok(*answer),
+            // A later version may see more.
+            _ => {}
         }
         // Whatever is there is shown before waiting for more.
         if follower.must_wait() {
             output.flush()?;
         }
     }
+    // Not reached: the last thing that a follower sees is the end.
+    Ok(launcher.show(id).await?)
 }
 
 /// What is to be said of the attempts that failed since attempt `known` was under way.
-async fn failed_attempts(follower: &Follower<'_>, action: &ActionBody, known: u32) -> Vec<String> {
+async fn failed_attempts(launcher: &Launcher, action: &ActionBody, known: u32) -> Vec<String> {
     if action.attempt <= known {
         return Vec::new();
     }
     // Events come without the history, which has the reasons.
     let asked = match action.history.is_empty() {
-        true => follower.action().await,
+        true => launcher.show(&action.uuid).await.ok(),
         false => None,
     };
-    let action = asked.as_ref().unwrap_or(action);
+    let action = asked.as_deref().unwrap_or(action);
     (known..action.attempt)
         .map(|number| words::failed_attempt(number, action))
         .collect()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
+use url::Url;
 
 use super::listen::{DEFAULT_LISTEN, read_an_address};
 use super::measure::{read_a_duration_or_off, read_a_size};
@@ -173,7 +174,7 @@ fn read_public_url<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String
     source.deserialize_str(Judged {
         expected: "an http or https address",
         judge: |text| {
-            let url = reqwest::Url::parse(text)
+            let url = Url::parse(text)
                 .ok()
                 .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
             match url {

@@ -66,7 +66,7 @@ fn foreign(served: &str) -> Refused {
 }
 
 /// Whether `host` names this machine, with or without a port.
-fn is_loopback_name(host: &[u8]) -> bool {
+pub(crate) fn is_loopback_name(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else {
         return false;
     };

@@ -293,7 +293,7 @@ fn a_server_of_another_kind_is_told_apart() {
     assert_eq!(
         ended.err,
         format!(
-            "error: {} answered 404 Not Found, and not as a jobhook server does: check the address\n",
+            "error: {} answered 404 with application/json, and not as a jobhook server does: check the address\n",
             server.url
         )
     );
@@ -303,7 +303,7 @@ fn a_server_of_another_kind_is_told_apart() {
     assert!(
         ended
             .err
-            .contains("answered something unexpected: missing field `uuid`"),
+            .contains("answered 200 with something unexpected (missing field `uuid`"),
         "{}",
         ended.err
     );
@@ -355,5 +355,10 @@ fn a_redirect_is_not_followed_with_the_token() {
     });
     let ended = jobhook(&["show", "a-1"]).at(&server.url).run();
     assert_eq!(ended.code, 70, "{ended:?}");
+    assert!(
+        ended.err.contains("points to http://127.0.0.1:1: "),
+        "{}",
+        ended.err
+    );
     assert_eq!(server.seen().len(), 1);
 }

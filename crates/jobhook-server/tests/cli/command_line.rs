@@ -34,7 +34,11 @@ fn wrong_usage_is_64() {
     );
     misused(
         &["launch", "T", "--url", "ftp://x"],
-        "--url: this is not an http or https address",
+        "--url is invalid: it must be an http or https address",
+    );
+    misused(
+        &["list", "--url", ""],
+        "a value is required for '--url <URL>'",
     );
     misused(
         &["serve", "--listen", "8088"],
@@ -167,4 +171,18 @@ fn to_list_tokens_makes_nothing() {
     assert_eq!(ended.code, 70, "{ended:?}");
     assert_eq!(ended.err, "error: there is no token called `me`\n");
     assert!(!data.exists());
+}
+
+#[test]
+fn a_variable_that_is_wrong_is_64_and_named() {
+    for (name, value) in [
+        ("JOBHOOK_URL", "localhost:8088"),
+        ("JOBHOOK_TOKEN", "jh_\u{1}secret"),
+    ] {
+        let ended = jobhook(&["list"]).env(name, value).run();
+        assert_eq!(ended.code, 64, "{ended:?}");
+        let named = format!("error: {name} is invalid: ");
+        assert!(ended.err.starts_with(&named), "{}", ended.err);
+        assert!(!ended.err.contains("secret"), "{}", ended.err);
+    }
 }

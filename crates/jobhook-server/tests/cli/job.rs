@@ -241,6 +241,28 @@ fn a_server_that_stays_away_is_given_up_after_the_time_given() {
 }
 
 #[test]
+fn a_server_that_does_not_answer_is_given_up_as_well() {
+    let server = server_that_first(|_| Some(events("{", Then::Hangs)));
+    let ended = job(&["report", "--timeout", "300ms"], &server).run();
+    assert_eq!(ended.code, 69, "{ended:?}");
+    assert_eq!(
+        ended.err,
+        format!(
+            "error: no answer from {}/async/status within 0.3 s\n",
+            server.url
+        )
+    );
+}
+
+#[test]
+fn a_page_of_something_else_is_no_success() {
+    let server = server_that_first(|_| Some(json(200, "<html>")));
+    let ended = job(&["report"], &server).run();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("check the address"), "{}", ended.err);
+}
+
+#[test]
 fn the_key_is_in_no_message() {
     let server = server_that_first(|_| Some(problem(Problem::new(Code::BadSignature, "no"))));
     for hook in [
@@ -322,4 +344,24 @@ fn log_ends_early_when_the_job_should_stop() {
     let ended = job(&["log"], &server).run_with(input.as_bytes());
     assert_eq!(ended.code, 3, "{ended:?}");
     assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn three_processes_in_a_row_lose_nothing_and_keep_their_order() {
+    // Every second request is refused for the moment.
+    let server = server_that_first(|before| (before % 2 == 0).then(|| json(503, "")));
+    let lines = |process: u32| -> String {
+        let lines = (1..=700).map(|number| format!("{process}: line {number}\n"));
+        lines.collect()
+    };
+    for process in 1..=3 {
+        quiet(&job(&["log"], &server).run_with(lines(process).as_bytes()));
+    }
+    let stored: Vec<Report> = server.seen().iter().skip(1).step_by(2).map(read).collect();
+    let stored: Vec<&str> = stored
+        .iter()
+        .flat_map(|report| report.logs.iter().map(String::as_str))
+        .collect();
+    let sent = [1, 2, 3].map(lines).concat();
+    assert!(sent.lines().eq(stored.iter().copied()), "{}", stored.len());
 }

@@ -21,6 +21,7 @@ use crate::support::{PATIENCE, lines};
 
 struct Server {
     address: SocketAddr,
+    closing: CancellationToken,
     jobs: mpsc::UnboundedReceiver<HandJob>,
 }
 
@@ -46,9 +47,13 @@ impl Server {
             limits,
             closing: closing.clone(),
         };
-        let serving = serve(listener, router(surface), limits, closing, PATIENCE);
+        let serving = serve(listener, router(surface), limits, closing.clone(), PATIENCE);
         tokio::spawn(serving);
-        Server { address, jobs }
+        Server {
+            address,
+            closing,
+            jobs,
+        }
     }
 
     fn launcher(&self) -> Launcher {
@@ -88,7 +93,7 @@ async fn an_action_is_launched_run_followed_and_listed() {
     let mut end = None;
     while let Some(next) = follower.next().await.unwrap() {
         match next {
-            Seen::Line(line) => seen.push(line.text),
+            Seen::Line(line) => seen.push(line.body.text),
             Seen::End(action) => end = Some(action),
             _ => {}
         }
@@ -96,7 +101,7 @@ async fn an_action_is_launched_run_followed_and_listed() {
     assert_eq!(seen, wanted);
     let end = end.unwrap();
     assert_eq!((end.status, end.closed), (Status::Success, true));
-    assert_eq!(end.results.unwrap().as_str(), "\"done\"");
+    assert_eq!(end.body.results.unwrap().as_str(), "\"done\"");
 
     assert_eq!(
         launcher.wait(&launched.uuid).await.unwrap().status,
@@ -137,9 +142,9 @@ async fn cancelling_reaches_the_job_and_retrying_launches_another() {
     hand.exits(1, SystemClock.now()).await;
     let end = launcher.wait(&launched.uuid).await.unwrap();
     assert_eq!(end.status, Status::Cancelled);
-    assert_eq!(end.cancel.unwrap().reason.as_deref(), Some("enough"));
+    assert_eq!(end.body.cancel.unwrap().reason.as_deref(), Some("enough"));
     let again = launcher.retry(&launched.uuid).await.unwrap();
-    assert_eq!(again.retry_of, Some(launched.uuid));
+    assert_eq!(again.body.retry_of, Some(launched.body.uuid));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,4 +205,32 @@ async fn a_server_that_is_not_there_is_told_with_the_cause() {
         "{error}"
     );
     assert!(error.to_string().contains("Connection refused"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_after_a_launch_is_waited_for() {
+    let server = Server::start().await;
+    let launcher = server.launcher();
+    let id = launcher
+        .launch(&Launch::new("Any"))
+        .await
+        .unwrap()
+        .body
+        .uuid;
+    server.closing.cancel();
+    for mut follower in [
+        launcher.follow(&id).unwrap(),
+        launcher.follow_end(&id).unwrap(),
+    ] {
+        // Connections that were open may still be served.
+        loop {
+            match follower.next().await.unwrap().unwrap() {
+                Seen::Action(_) => {}
+                Seen::Lost(error) => break assert_eq!(error.code(), "no_answer"),
+                seen => panic!("{seen:?}"),
+            }
+        }
+    }
+    let stranger = server.launcher().wait(&id).await.unwrap_err();
+    assert_eq!(stranger.code(), "no_answer");
 }
