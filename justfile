@@ -80,9 +80,10 @@ bench-launch:
 bench-children:
     cargo run --release -p jobhook-benches -- children
 
+# The server, and the example that has to be compiled.
 [private]
 build:
-    cargo build --package jobhook-server
+    cargo build --package jobhook-server --package rust-word-count
 
 # The test runner and the dependency checker, once, into .tools/.
 [private]
