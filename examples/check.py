@@ -160,6 +160,32 @@ def a_shell_script_reports_with_the_command_line(folder):
     assert "cannot enter" in action["errorMessage"], action
 
 
+def python_counts_the_same_words(_):
+    code, action, log = launch("WordCountPython", {"path": str(PAGE)})
+    lines = PAGE.read_text(encoding="utf-8").count("\n")
+    expect((code, action["status"]), (0, "SUCCESS"))
+    expect(action["results"], {"path": str(PAGE), "lines": lines, "words": words_of(PAGE)})
+    expect(
+        action["statusDetails"],
+        {"progress": 100, "done": lines, "total": lines, "message": "counting"},
+    )
+    said = texts(log, "job")
+    expect(len(said), lines // 200)
+    for number, line in enumerate(said, start=1):
+        assert line.startswith("INFO word-count: "), line
+        assert line.endswith(f" words in the first {200 * number} lines"), line
+
+
+def python_ends_with_the_exception_of_the_program(folder):
+    path = str(folder / "nowhere")
+    code, action, log = launch("WordCountPython", {"path": path})
+    expect((code, action["status"]), (1, "ERROR"))
+    expect(action["errorName"], "FileNotFoundError")
+    assert path in action["errorMessage"], action
+    expect(texts(log, "job")[0], "Traceback (most recent call last):")
+    assert texts(log, "job")[-1].startswith("FileNotFoundError: "), log
+
+
 def python_with_requests_speaks_profile_webda(_):
     lines = ["short", "if x<y: fail & stop", "<b>bold</b> — é 😀", ""]
     code, action, log = launch("LongestLine", {"lines": lines})
@@ -241,6 +267,8 @@ CHECKS = [
     a_program_without_sdk_succeeds_with_exit_code_0,
     a_program_without_sdk_fails_with_exit_code_1,
     a_shell_script_reports_with_the_command_line,
+    python_counts_the_same_words,
+    python_ends_with_the_exception_of_the_program,
     python_with_requests_speaks_profile_webda,
     rust_counts_the_same_words,
     rust_reports_the_error_of_the_program,

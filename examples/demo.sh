@@ -1,6 +1,7 @@
 #!/bin/sh
-# The demonstration behind `./just demo`: a real program, launched as an action of a
-# real server, watched live, its result compared with what `wc` says.
+# The demonstration behind `./just demo`: a Python program, launched as an action of a
+# real server, watched live, its result compared with what `wc` says. The python3 on the
+# PATH has the package jobhook; `./just` sees to that.
 #
 # The server listens on a free port and keeps its data in a temporary folder; both
 # are gone at the end, also after Ctrl-C.
@@ -53,8 +54,8 @@ JOBHOOK_URL=${line##* }
 export JOBHOOK_URL
 
 arguments=$(python3 -c 'import json, sys; print(json.dumps({"path": sys.argv[1]}))' "$page")
-echo "\$ jobhook launch WordCount --arguments '$arguments' --follow"
-if ! "$jobhook" launch WordCount --arguments "$arguments" --follow >"$folder/uuid"; then
+echo "\$ jobhook launch WordCountPython --arguments '$arguments' --follow"
+if ! "$jobhook" launch WordCountPython --arguments "$arguments" --follow >"$folder/uuid"; then
     echo "the action did not succeed; the server's log:" >&2
     cat "$folder/server.log" >&2
     exit 1
@@ -73,9 +74,12 @@ echo "$counted words in docs/protocol.md (wc -w says $wanted)"
 cat <<END
 
 Go on:
-  $jobhook serve --config examples/jobhook.toml
-  $jobhook launch WordCount --arguments '$arguments' --follow     (in another terminal)
-  examples/shell-curl/word-count.sh   the program that just ran
-  examples/jobhook.toml               how the server knows it; yours can stand beside it
-  ./just test                         everything there is to check
+  export PATH="$PWD/.tools/python/bin:$(cd "$(dirname "$jobhook")" && pwd):\$PATH"
+  jobhook serve --config examples/jobhook.toml
+  jobhook launch WordCountPython --arguments '$arguments' --follow   (in another terminal)
+
+  examples/python-word-count/word-count.py   the program that just ran
+  examples/jobhook.toml                      how the server knows it; yours can stand beside it
+  docs/guides/python.md                      how to write one
+  ./just test                                everything there is to check
 END

@@ -6,6 +6,9 @@
 //! jobhook-benches children    memory of a running child
 //! ```
 //!
+//! What the Python wheel costs is measured by `benches/python`, which starts this program for the
+//! other end of the wire.
+//!
 //! Methods and figures are in `benches/README.md`. The server under test is the release
 //! binary `jobhook` beside this one, as a user starts it.
 
@@ -17,6 +20,7 @@ mod launch;
 mod memory;
 mod reporters;
 mod server;
+mod sink;
 
 use anyhow::{Context, bail};
 
@@ -31,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
         Some("reporters") => reporters::run_as_job().await,
         Some("load") => hook::print_load().await,
         Some("bare-handler") => bare_handler::serve().await,
+        Some("sink") => sink::serve().await,
         Some("first-instruction") => {
             launch::note_first_instruction(&arguments.next().context("a file")?)
         }

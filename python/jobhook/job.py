@@ -13,11 +13,12 @@ import sys
 
 from ._jobhook import NativeJob
 from .errors import InvalidValue, JobCancelled, JobhookError
+from .sigterm import forget, heed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from types import FrameType, TracebackType
+    from types import TracebackType
     from typing import Any, Literal, TypeVar
 
     from ._jobhook import Receipt
@@ -49,8 +50,7 @@ class Job:
         self._results: Any = _UNSET
         self._arguments: Any = _UNSET
         self._has_ended = False
-        self._is_closed = False
-        self._restore_sigterm: Any = None
+        self._finalizer: Any = None
 
     @classmethod
     def from_env(
@@ -88,9 +88,9 @@ class Job:
             retry_pauses: Seconds of the first and of the longest pause between tries.
             progress_interval: Seconds between two reports of nothing but progress.
             listen_every: Seconds without a report after which the job asks whether to stop.
-            handle_sigterm: Whether SIGTERM raises `JobCancelled` at the next call instead of
-                ending the process at once. Only in the main thread, and only if nothing else
-                handles it.
+            handle_sigterm: Whether the first SIGTERM raises `JobCancelled` at the next call
+                instead of ending the process at once. Only for a job made in the main thread, and
+                only if nothing else handles the signal.
 
         Raises:
             InvalidEnvironment: A variable is missing or wrong; the text names it.
@@ -112,8 +112,13 @@ class Job:
         )
         job = cls(native)
         if handle_sigterm:
-            job._handle_sigterm()
+            heed(job)
         atexit.register(job._at_exit)
+        if "multiprocessing.util" in sys.modules:
+            # Its children end without what `atexit` does.
+            from multiprocessing.util import Finalize
+
+            job._finalizer = Finalize(None, job._at_exit, exitpriority=0)
         return job
 
     @property
@@ -263,8 +268,8 @@ class Job:
     def check(self) -> None:
         """Raises if the job should end. Costs next to nothing.
 
-        Other calls raise once, so that a program that cleans up may still speak; this and the
-        steps of `progress` raise each time.
+        Other calls raise once in each thread, so that a program that cleans up may still speak;
+        this and the steps of `progress` raise each time.
 
         Raises:
             JobCancelled: The job should end.
@@ -293,11 +298,13 @@ class Job:
             ServerAway: Something was not answered.
             JobhookError: What went wrong on the way, such as lines that found no room.
         """
-        atexit.unregister(self._at_exit)
-        if self._restore_sigterm is not None:
-            self._restore_sigterm()
-        self._is_closed = True
-        self._native.close()
+        try:
+            self._native.close()
+        except Exception:
+            self._let_go()
+            raise
+        # Who is interrupted while waiting, by Ctrl-C, does not come here and may close again.
+        self._let_go()
 
     @property
     def error(self) -> BaseException | None:
@@ -314,16 +321,21 @@ class Job:
         traceback: TracebackType | None,
     ) -> None:
         if exc is None or (isinstance(exc, SystemExit) and exc.code in (None, 0)):
-            if not self._has_ended:
-                self._report_success()
-            self.close()
+            try:
+                if not self._has_ended:
+                    self._report_success()
+            finally:
+                self.close()
             return
+        # The exception of the program is the one to go on.
         try:
             if not self._has_ended:
                 self._report_exception(exc)
+        except JobhookError as error:
+            _tell(error)
+        try:
             self.close()
         except JobhookError as error:
-            # The exception of the program is the one to go on.
             _tell(error)
 
     def _report_success(self) -> None:
@@ -332,7 +344,6 @@ class Job:
         except InvalidValue as error:
             # What was set as the results has changed since.
             self._report_exception(error)
-            self.close()
             raise
 
     def __repr__(self) -> str:
@@ -362,7 +373,7 @@ class Job:
             },
         )
         has_error = error_name is not None or error_message is not None
-        self._has_ended = status in ("SUCCESS", "ERROR") or has_error
+        self._has_ended = self._has_ended or status in ("SUCCESS", "ERROR") or has_error
         return receipt
 
     def _report_exception(self, error: BaseException) -> None:
@@ -376,41 +387,23 @@ class Job:
             return
         from traceback import format_exception
 
-        for part in format_exception(type(error), error, error.__traceback__):
-            self._native.log_quietly(part)
+        try:
+            for part in format_exception(type(error), error, error.__traceback__):
+                self._native.log_quietly(part)
+        except JobhookError as missing:
+            # There may be no room for lines, and still be some for the ERROR.
+            _tell(missing)
         try:
             text = str(error)
         except Exception:
             text = "(its text cannot be had)"
         self._report(True, "ERROR", error_name=name, error_message=text)
 
-    def _handle_sigterm(self) -> None:
-        import signal
-        import threading
-        import weakref
-
-        if threading.current_thread() is not threading.main_thread():
-            return
-        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-            return
-        this = weakref.ref(self)
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            job = this()
-            if job is not None and not job._is_closed and os.getpid() == job._pid:
-                job._native.cancel("the process was told to end (SIGTERM)")
-                return
-            # A forked child, or a job that is over, has nothing to say about it.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.raise_signal(signal.SIGTERM)
-
-        def restore() -> None:
-            is_main = threading.current_thread() is threading.main_thread()
-            if is_main and signal.getsignal(signal.SIGTERM) is handle:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-        signal.signal(signal.SIGTERM, handle)
-        self._restore_sigterm = restore
+    def _let_go(self) -> None:
+        atexit.unregister(self._at_exit)
+        if self._finalizer is not None:
+            self._finalizer.cancel()
+        forget(self)
 
     def _at_exit(self) -> None:
         if os.getpid() != self._pid:

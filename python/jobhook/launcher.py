@@ -151,19 +151,21 @@ class Launcher:
             page = PAGE if left is None else min(left, PAGE)
             actions, cursor = page_of(self._native.list(statuses, type, page, cursor))
             yield from actions
-            if cursor is None:
+            if cursor is None or not actions:
                 return
             if left is not None:
                 left -= len(actions)
 
     def lines(self, uuid: str, *, after: int = 0) -> Iterator[LogLine]:
         """The lines that are stored now, with numbers above `after`. Raises as `list`."""
-        position: int | None = after
-        while position is not None:
-            text, position = self._native.lines(uuid, position, PAGE)
+        position = after
+        while True:
+            # The last page has no lines; one that does not lead on is not asked for again.
+            text, following = self._native.lines(uuid, position, PAGE)
             lines = lines_of(text)
-            if not lines:
+            if not lines or following is None or following <= position:
                 return
+            position = following
             yield from lines
 
     def wait(self, uuid: str, *, timeout: float | None = None) -> Action:

@@ -1,8 +1,9 @@
 //! A job, and what became of one of its reports.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use jobhook::protocol::JobEnvironment;
@@ -26,8 +27,8 @@ pub(crate) struct NativeJob {
     flush_limit: Duration,
     /// Why the job was cancelled, if the server did not do it.
     why: Mutex<Option<String>>,
-    /// Whether the program was told of the cancellation.
-    told: AtomicBool,
+    /// The threads of the program that were told of the cancellation.
+    told: Mutex<HashSet<ThreadId>>,
 }
 
 /// A report that is on its way.
@@ -67,14 +68,15 @@ impl NativeJob {
 
     /// The exception that tells of the cancellation.
     pub(crate) fn cancelled(&self, py: Python<'_>) -> PyErr {
-        self.told.store(true, Ordering::Relaxed);
-        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        lock(&self.told).insert(thread::current().id());
+        // Not locked while Python runs, which may come back here in a signal's handler.
+        let why = lock(&self.why).clone();
         cancelled(py, why.as_deref().unwrap_or(STOP))
     }
 
-    /// Raises once: afterwards a program that cleans up may still speak.
+    /// Raises once in each thread: afterwards a program that cleans up may still speak.
     fn tell(&self, py: Python<'_>) -> PyResult<()> {
-        if self.is_cancelled() && !self.told.load(Ordering::Relaxed) {
+        if self.is_cancelled() && !lock(&self.told).contains(&thread::current().id()) {
             return Err(self.cancelled(py));
         }
         Ok(())
@@ -143,7 +145,7 @@ impl NativeJob {
             inner: Some(job),
             flush_limit: flush.unwrap_or_default(),
             why: Mutex::new(None),
-            told: AtomicBool::new(false),
+            told: Mutex::default(),
         })
     }
 
@@ -245,8 +247,7 @@ impl NativeJob {
     }
 
     fn cancel(&self, why: String) {
-        let mut current = self.why.lock().unwrap_or_else(PoisonError::into_inner);
-        current.get_or_insert(why);
+        lock(&self.why).get_or_insert(why);
         self.cancellation.cancel();
     }
 
@@ -309,6 +310,10 @@ impl Said<'_> {
         }
         Ok(report)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The environment of a job among these variables (a mapping of names to text).

@@ -1,6 +1,8 @@
 //! The management API, with answers as JSON texts that `jobhook/launcher.py` reads.
 
-use std::sync::Mutex;
+use std::path::PathBuf;
+use std::process;
+use std::sync::{Mutex, OnceLock};
 
 use jobhook::{Answer, Error, Follower, Launch, Launcher, ListQuery, Seen};
 use pyo3::exceptions::PyRuntimeError;
@@ -13,7 +15,21 @@ use crate::waiting::{Stop, seconds, wait};
 /// Speaks to a server.
 #[pyclass(frozen, module = "jobhook._jobhook")]
 pub(crate) struct NativeLauncher {
-    inner: Launcher,
+    settings: Settings,
+    made: Made,
+    /// The same for a process that was forked since: a connection belongs to one process.
+    forked: OnceLock<Made>,
+}
+
+struct Settings {
+    url: String,
+    token: Option<String>,
+    ca_file: Option<PathBuf>,
+}
+
+struct Made {
+    pid: u32,
+    launcher: Launcher,
 }
 
 /// Follows one action.
@@ -25,43 +41,78 @@ pub(crate) struct NativeFollower {
 /// What to launch: type, arguments, attempts, timeout in seconds.
 type Wanted<'py> = (String, Option<Bound<'py, PyAny>>, Option<u32>, Option<f64>);
 
+impl Settings {
+    fn make(&self) -> Result<Made, Error> {
+        let mut launcher = Launcher::new(&self.url)?;
+        if let Some(token) = &self.token {
+            launcher = launcher.token(token)?;
+        }
+        if let Some(path) = &self.ca_file {
+            launcher = launcher.ca_file(path)?;
+        }
+        Ok(Made {
+            pid: process::id(),
+            launcher,
+        })
+    }
+}
+
+impl NativeLauncher {
+    fn launcher(&self, py: Python<'_>) -> PyResult<Launcher> {
+        let pid = process::id();
+        if self.made.pid == pid {
+            return Ok(self.made.launcher.clone());
+        }
+        if let Some(forked) = self.forked.get()
+            && forked.pid == pid
+        {
+            return Ok(forked.launcher.clone());
+        }
+        let made = self.settings.make();
+        let made = made.map_err(|error| exception(py, &error))?;
+        let launcher = made.launcher.clone();
+        // The child of a child makes one for each call.
+        let _ = self.forked.set(made);
+        Ok(launcher)
+    }
+}
+
 #[pymethods]
 impl NativeLauncher {
     #[new]
     #[pyo3(signature = (url, *, token, ca_file))]
     fn new(
         py: Python<'_>,
-        url: &str,
-        token: Option<&str>,
-        ca_file: Option<std::path::PathBuf>,
+        url: String,
+        token: Option<String>,
+        ca_file: Option<PathBuf>,
     ) -> PyResult<NativeLauncher> {
-        let made = Launcher::new(url)
-            .and_then(|made| match token {
-                Some(token) => made.token(token),
-                None => Ok(made),
-            })
-            .and_then(|made| match ca_file {
-                Some(path) => made.ca_file(path),
-                None => Ok(made),
-            });
+        let settings = Settings {
+            url,
+            token,
+            ca_file,
+        };
+        let made = settings.make().map_err(|error| exception(py, &error))?;
         Ok(NativeLauncher {
-            inner: made.map_err(|error| exception(py, &error))?,
+            settings,
+            made,
+            forked: OnceLock::new(),
         })
     }
 
     fn launch(&self, py: Python<'_>, wanted: Wanted<'_>) -> PyResult<String> {
         let launch = launch_of(py, wanted)?;
-        Ok(wait(py, self.inner.launch(&launch))?.text)
+        Ok(wait(py, self.launcher(py)?.launch(&launch))?.text)
     }
 
     fn launch_many(&self, py: Python<'_>, wanted: Vec<Wanted<'_>>) -> PyResult<String> {
         let launches = wanted.into_iter().map(|wanted| launch_of(py, wanted));
         let launches: Vec<Launch> = launches.collect::<PyResult<_>>()?;
-        Ok(wait(py, self.inner.launch_many(&launches))?.text)
+        Ok(wait(py, self.launcher(py)?.launch_many(&launches))?.text)
     }
 
     fn show(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
-        Ok(wait(py, self.inner.show(uuid))?.text)
+        Ok(wait(py, self.launcher(py)?.show(uuid))?.text)
     }
 
     /// A page: its actions, and the cursor of the next.
@@ -92,7 +143,7 @@ impl NativeLauncher {
             limit,
             cursor,
         };
-        Ok(wait(py, self.inner.list(&query))?.text)
+        Ok(wait(py, self.launcher(py)?.list(&query))?.text)
     }
 
     fn lines(
@@ -102,7 +153,7 @@ impl NativeLauncher {
         after: u64,
         limit: u32,
     ) -> PyResult<(String, Option<u64>)> {
-        let page = wait(py, self.inner.lines(uuid, after, limit))?;
+        let page = wait(py, self.launcher(py)?.lines(uuid, after, limit))?;
         Ok((array_of(page.lines), page.next))
     }
 
@@ -117,13 +168,14 @@ impl NativeLauncher {
     ) -> PyResult<Option<String>> {
         let limit = limit.map(|limit| seconds("the timeout", limit)).transpose();
         let limit = limit.map_err(|error| exception(py, &error))?;
+        let launcher = self.launcher(py)?;
         let over = async {
             match limit {
                 Some(limit) => {
-                    let waited = tokio::time::timeout(limit, self.inner.wait(uuid)).await;
+                    let waited = tokio::time::timeout(limit, launcher.wait(uuid)).await;
                     waited.ok().transpose()
                 }
-                None => self.inner.wait(uuid).await.map(Some),
+                None => launcher.wait(uuid).await.map(Some),
             }
         };
         let token = stop.map(|stop| stop.token.clone());
@@ -132,7 +184,7 @@ impl NativeLauncher {
     }
 
     fn follow(&self, py: Python<'_>, uuid: &str, after: u64) -> PyResult<NativeFollower> {
-        let follower = self.inner.follow_after(uuid, after);
+        let follower = self.launcher(py)?.follow_after(uuid, after);
         let follower = follower.map_err(|error| exception(py, &error))?;
         Ok(NativeFollower {
             inner: Mutex::new(follower),
@@ -141,11 +193,11 @@ impl NativeLauncher {
 
     #[pyo3(signature = (uuid, reason))]
     fn cancel(&self, py: Python<'_>, uuid: &str, reason: Option<&str>) -> PyResult<String> {
-        Ok(wait(py, self.inner.cancel(uuid, reason))?.text)
+        Ok(wait(py, self.launcher(py)?.cancel(uuid, reason))?.text)
     }
 
     fn retry(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
-        Ok(wait(py, self.inner.retry(uuid))?.text)
+        Ok(wait(py, self.launcher(py)?.retry(uuid))?.text)
     }
 }
 

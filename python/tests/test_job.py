@@ -11,7 +11,7 @@ import pytest
 from conftest import Run
 
 import jobhook
-from jobhook import InvalidValue, Job, JobCancelled, JobOver
+from jobhook import InvalidValue, Job, JobCancelled, JobOver, ServerAway
 from jobhook.testing import FakeHook
 
 
@@ -270,3 +270,123 @@ def test_a_job_tells_who_it_is_and_never_its_key(job_hook: FakeHook) -> None:
 
 def test_the_package_tells_its_version() -> None:
     assert jobhook.__version__.count(".") == 2
+
+
+def test_a_line_may_follow_success_inside_the_block(job_hook: FakeHook) -> None:
+    with Job.from_env() as job:
+        job.report("SUCCESS", results=1)
+        job.report(logs=["a line may follow"])
+    assert (job_hook.status, job_hook.results) == ("SUCCESS", 1)
+    assert job_hook.lines == ["a line may follow"]
+
+
+def test_the_error_is_said_although_there_is_no_room_for_its_traceback(
+    job_hook: FakeHook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ServerAway), Job.from_env(spool_bytes=2000) as job:
+        job_hook.go_away()
+        timer = threading.Timer(0.2, job_hook.come_back)
+        timer.start()
+        for number in range(1000):
+            job.log(f"line {number}")
+    timer.join()
+    assert (job_hook.status, job_hook.error_name) == ("ERROR", "ServerAway")
+    assert "spool_full" in capsys.readouterr().err
+
+
+def test_sigterm_while_the_job_closes_loses_nothing(job_hook: FakeHook, run: Run) -> None:
+    job_hook.behave("silent")
+    program = run("""
+        from jobhook import Job
+        with Job.from_env() as job:
+            job.results = 1
+            job.log("last words")
+            print("closing", flush=True)
+    """)
+    assert program.line() == "closing"
+    assert job_hook.wait_for_requests(1)
+    program.signal(signal.SIGTERM)
+    job_hook.go_away()
+    job_hook.behave("well")
+    job_hook.come_back()
+    assert program.end() == (0, "")
+    assert (job_hook.status, job_hook.results) == ("SUCCESS", 1)
+
+
+def test_ctrl_c_while_the_job_closes_loses_nothing(job_hook: FakeHook, run: Run) -> None:
+    job_hook.behave("silent")
+    program = run("""
+        from jobhook import Job
+        job = Job.from_env()
+        job.log("last words")
+        print("closing", flush=True)
+        try:
+            job.close()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """)
+    assert program.line() == "closing"
+    assert job_hook.wait_for_requests(1)
+    program.signal(signal.SIGINT)
+    assert program.line() == "interrupted"
+    job_hook.go_away()
+    job_hook.behave("well")
+    job_hook.come_back()
+    assert program.end() == (0, "")
+    assert job_hook.lines == ["last words"]
+
+
+def test_sigterm_is_for_every_job_of_the_process(run: Run) -> None:
+    program = run("""
+        import os, signal
+        from jobhook import Job, JobCancelled
+        first, second, third = (Job.from_env() for _ in range(3))
+        first.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+        for job in (second, third):
+            try:
+                job.check()
+            except JobCancelled as error:
+                print(error, flush=True)
+            job.close()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    """)
+    told = "the process was told to end (SIGTERM)"
+    assert [program.line(), program.line()] == [told, told]
+    assert program.end() == (0, "")
+
+
+def test_the_second_sigterm_ends_the_process_at_once(run: Run) -> None:
+    program = run("""
+        import time
+        from jobhook import Job
+        job = Job.from_env()
+        print("sleeping", flush=True)
+        time.sleep(600)
+    """)
+    assert program.line() == "sleeping"
+    while program.process.poll() is None:
+        program.signal(signal.SIGTERM)
+    assert program.end()[0] == -signal.SIGTERM
+
+
+def test_every_thread_is_told_of_a_cancellation(job_hook: FakeHook) -> None:
+    job_hook.stop()
+    told: list[str] = []
+    job = Job.from_env()
+    job.report("RUNNING").wait()
+
+    def speak(name: str) -> None:
+        try:
+            job.log("x")
+        except JobCancelled:
+            told.append(name)
+        job.log(f"{name} cleans up")
+
+    thread = threading.Thread(target=speak, args=("worker",))
+    thread.start()
+    thread.join()
+    speak("main")
+    job.close()
+    assert told == ["worker", "main"]
+    assert job_hook.lines == ["worker cleans up", "main cleans up"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -184,3 +185,39 @@ with Job.from_env(heartbeat=0.3) as job:
     assert action.witness.said == "ERROR"
     assert action.cancel is not None
     assert action.cancel.reason == "no longer needed"
+
+
+def test_a_child_of_multiprocessing_sends_its_last_report(server: Server) -> None:
+    code = """
+import multiprocessing
+from jobhook import Job
+
+def work(number):
+    job = Job.from_env()
+    job.log(f"worker {number}")
+    job.report(results=number)
+
+job = Job.from_env()
+process = multiprocessing.get_context("fork").Process(target=work, args=(7,))
+process.start()
+process.join()
+assert process.exitcode == 0
+"""
+    action = server.launcher.launch("Python", {"code": code})
+    action = server.launcher.wait(action.uuid, timeout=BOUND_S)
+    assert action.results == 7
+    assert "worker 7" in [line.text for line in server.launcher.lines(action.uuid)]
+
+
+def test_a_launcher_may_be_used_on_both_sides_of_a_fork(server: Server) -> None:
+    action = server.launcher.launch("Python", {"code": "pass"})
+    pid = os.fork()
+    if pid == 0:
+        try:
+            server.launcher.show(action.uuid)
+            server.launcher.show(action.uuid)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    server.launcher.wait(action.uuid, timeout=BOUND_S)

@@ -120,7 +120,9 @@ def test_a_bar_is_drawn_on_a_terminal(job_hook: FakeHook, monkeypatch: pytest.Mo
         monkeypatch.setattr(sys, "stderr", terminal)
         with Job.from_env() as job:
             assert list(job.progress("abcd", desc="letters")) == list("abcd")
-    shown = os.read(reader, 65536).decode()
+    shown = ""
+    while not shown.endswith("\n"):
+        shown += os.read(reader, 65536).decode()
     os.close(reader)
     assert "letters: 100% |████" in shown
     assert "4/4" in shown

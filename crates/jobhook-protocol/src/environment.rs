@@ -119,10 +119,20 @@ impl fmt::Debug for JobEnvironment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobEnvironment")
             .field("id", &self.id)
-            .field("hook", &self.hook)
+            .field("hook", &shown(&self.hook))
             .field("attempt", &self.attempt)
             .finish_non_exhaustive()
     }
+}
+
+/// The hook without a name and password that may stand before its host (RFC 3986 §3.2.1).
+fn shown(hook: &str) -> String {
+    let Some((scheme, rest)) = hook.split_once("://") else {
+        return String::new();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let from = authority.rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[from..])
 }
 
 fn read_hook(text: &str) -> Result<String, EnvironmentError> {
@@ -182,5 +192,20 @@ fn invalid(name: &'static str, reason: impl fmt::Display) -> EnvironmentError {
     EnvironmentError::Invalid {
         name,
         reason: reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_hook_is_not_shown() {
+        for (hook, wanted) in [
+            ("http://u:p@s@h:1/async?x=@y", "http://h:1/async?x=@y"),
+            ("http://h/a@b", "http://h/a@b"),
+        ] {
+            assert_eq!(shown(hook), wanted);
+        }
     }
 }

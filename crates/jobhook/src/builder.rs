@@ -28,6 +28,9 @@ enum CaFile {
     Given(Option<PathBuf>),
 }
 
+/// Asking more often than this would be all that the machine does.
+const BUSY: Duration = Duration::from_millis(1);
+
 /// Settings of a [`Job`], made by [`Job::builder`].
 #[derive(Clone)]
 #[must_use = "nothing happens before `build`"]
@@ -57,6 +60,7 @@ impl Default for JobBuilder {
                 progress_interval: Duration::from_millis(250),
                 first_pause: Duration::from_millis(100),
                 longest_pause: Duration::from_secs(5),
+                longest_wait: Duration::from_secs(60),
                 patience: Duration::from_secs(15 * 60),
             },
         }
@@ -123,21 +127,21 @@ impl JobBuilder {
 
     /// How long the end of the job may wait for the last reports; 30 s by default.
     pub fn flush_limit(mut self, limit: Duration) -> JobBuilder {
-        self.flush_limit = limit;
+        self.flush_limit = limit.min(CENTURY);
         self
     }
 
     /// How long one answer may take; 10 s by default.
     pub fn answer_timeout(mut self, limit: Duration) -> JobBuilder {
-        self.answer_timeout = limit;
+        self.answer_timeout = limit.min(CENTURY);
         self
     }
 
     /// The pauses between tries: they begin with about `first` and double up to `longest`;
     /// 0.1 s and 5 s by default. They never exceed the heartbeat.
     pub fn retry_pauses(mut self, first: Duration, longest: Duration) -> JobBuilder {
-        self.pace.first_pause = first;
-        self.pace.longest_pause = longest;
+        self.pace.first_pause = first.min(CENTURY);
+        self.pace.longest_pause = longest.min(CENTURY);
         self
     }
 
@@ -176,6 +180,13 @@ impl JobBuilder {
             let third = every / 3;
             pace.speak_every = Some(pace.speak_every.map_or(third, |asked| asked.min(third)));
             pace.longest_pause = pace.longest_pause.min(every);
+            pace.longest_wait = pace.longest_wait.min(every);
+        }
+        if pace.speak_every.is_some_and(|every| every < BUSY) {
+            return Err(Error::Setting {
+                name: "the time between two looks for STOP",
+                reason: format!("it must be at least {} s", BUSY.as_secs_f64()),
+            });
         }
         let v1 = environment.attempt.is_some();
         if !v1 && self.heartbeat.is_none() {

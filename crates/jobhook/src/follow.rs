@@ -200,6 +200,10 @@ impl Follower {
         };
         if let Ok(Ok(Some(bytes))) = timeout(STALLED, stream.response.chunk()).await {
             let events = stream.parser.take(&bytes);
+            let events = events.ok_or_else(|| {
+                self.launcher
+                    .foreign("an event longer than anything it has")
+            })?;
             stream.fruitful |= !events.is_empty();
             for event in events {
                 self.take(event)?;
@@ -233,7 +237,7 @@ impl Follower {
             }
             "gap" => {
                 let Gap { dropped } = self.launcher.read(&event.data)?;
-                self.last += dropped;
+                self.last = self.last.saturating_add(dropped);
                 self.queue.push_back(Seen::Gap(dropped));
             }
             "status" => {
@@ -256,7 +260,12 @@ impl Follower {
             let page = self.launcher.lines(&self.id, self.last, PAGE).await?;
             self.found();
             if !page.lines.is_empty() {
+                let before = self.last;
                 page.lines.into_iter().for_each(|line| self.see(line));
+                if self.last == before {
+                    // Asked again it would say the same.
+                    return Err(self.launcher.foreign("lines that were not asked for"));
+                }
                 return Ok(());
             }
         }

@@ -52,9 +52,10 @@ impl Handle {
 
     pub(crate) fn close(&self) -> Result<(), Error> {
         let shared = &self.shared;
-        if !shut(shared) {
+        if is_closed(shared) {
             return Ok(());
         }
+        shut(shared);
         let end = shared.wait(self.flush_limit, over);
         if end.is_err() {
             shared.abandoned.cancel();
@@ -65,9 +66,10 @@ impl Handle {
 
     pub(crate) async fn close_async(&self) -> Result<(), Error> {
         let shared = &self.shared;
-        if !shut(shared) {
+        if is_closed(shared) {
             return Ok(());
         }
+        shut(shared);
         let end = shared.wait_async(self.flush_limit, over).await;
         if end.is_err() {
             shared.abandoned.cancel();
@@ -95,15 +97,21 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// Takes nothing more. `false` if that was so already.
-fn shut(shared: &Shared) -> bool {
+/// Whether it was closed before, and nobody sends any more. Who closed it may have been
+/// interrupted while waiting; then there is still something to wait for.
+fn is_closed(shared: &Shared) -> bool {
+    let state = shared.lock();
+    state.closed && state.gone
+}
+
+/// Takes nothing more.
+fn shut(shared: &Shared) {
     let now = Instant::now();
-    let first = shared.change(|state| {
+    shared.change(|state| {
         state.outbox.hurry(now);
-        !std::mem::replace(&mut state.closed, true)
+        state.closed = true;
     });
     shared.work.notify_one();
-    first
 }
 
 fn over(state: &State) -> Option<Result<(), Error>> {

@@ -4,6 +4,7 @@
 //! Each sending is signed afresh, with the server's clock as far as it is known. When to send
 //! again is not decided here.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -12,21 +13,24 @@ use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
 use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Report, Status, sign_v1, sign_webda};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Response, StatusCode, Url};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::http::{foreign, retry_after, shown, why};
+use crate::http::{foreign, retry_after, shown, text_up_to, why};
 
 pub(crate) const TARGET: &str = "/status";
+/// A time has at most 15 digits (clause `SIG-3`).
+const LATEST_TIME_MS: i64 = 1_000_000_000_000_000;
+/// An answer to a report holds the action's arguments and results, and is never longer, in bytes.
+pub(crate) const LONGEST_ANSWER: usize = 64 << 20;
 /// So often a report with lines gets 500 and nothing else before it is sent without them.
 const SPEECHLESS_BECAUSE_OF_LINES: u32 = 2;
 
 /// The action as the server's last answer showed it. Servers of the original leave fields out.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Standing {
     /// The action's type.
-    #[serde(rename = "type")]
     pub action_type: Option<String>,
     /// What the action was launched with.
     pub arguments: Option<Json>,
@@ -40,10 +44,29 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Reads an answer, field by field: one that is not as expected, such as a status that only
+    /// the application behind a server of the original knows, does not hide the others. `None` if
+    /// it is no JSON object, so that no server of jobs answered.
+    fn read(text: &str) -> Option<Standing> {
+        let fields: HashMap<String, Json> = serde_json::from_str(text).ok()?;
+        Some(Standing {
+            action_type: field(&fields, "type"),
+            arguments: field(&fields, "arguments"),
+            status: field(&fields, "status"),
+            attempt: field(&fields, "attempt"),
+            attempts: field(&fields, "attempts"),
+            action: field(&fields, "action"),
+        })
+    }
+
     /// Whether the job should end itself.
     pub fn wants_stop(&self) -> bool {
         self.action.as_deref() == Some(STOP)
     }
+}
+
+fn field<T: DeserializeOwned>(fields: &HashMap<String, Json>, name: &str) -> Option<T> {
+    serde_json::from_str(fields.get(name)?.as_str()).ok()
 }
 
 /// What became of one sending.
@@ -158,7 +181,7 @@ impl Hook {
         match self.post_once(body).await {
             Ok(outcome) => outcome,
             Err(skew) => {
-                self.offset_ms = skew.server_time_ms - now_ms();
+                self.offset_ms = skew.server_time_ms.saturating_sub(now_ms());
                 match self.post_once(body).await {
                     Ok(outcome) => outcome,
                     Err(skew) => over(Error::Refused(skew.problem)),
@@ -174,7 +197,7 @@ impl Hook {
             attempt,
             ..
         } = &self.environment;
-        let time = (now_ms() + self.offset_ms).to_string();
+        let time = now_ms().saturating_add(self.offset_ms).to_string();
         let request = self
             .http
             .post(self.url.clone())
@@ -201,10 +224,10 @@ impl Hook {
         let status = response.status();
         let headers = response.headers().clone();
         let after = retry_after(&headers);
-        let text = match response.text().await {
+        let text = match text_up_to(response, LONGEST_ANSWER, self.answer_timeout).await {
             Ok(text) => text,
             // The report may have been applied; whoever cuts an answer short is asked again.
-            Err(error) => return Ok(again(why(error, self.answer_timeout), after)),
+            Err(cause) => return Ok(again(cause, after)),
         };
         if status.is_success() {
             return Ok(self.accepted(status, &headers, &text));
@@ -229,14 +252,13 @@ impl Hook {
     }
 
     fn accepted(&mut self, status: StatusCode, headers: &HeaderMap, text: &str) -> Outcome {
-        if text.trim_start().starts_with('<') {
+        let Some(standing) = Standing::read(text) else {
             return self.stranger(status, headers);
-        }
+        };
         self.met = true;
         self.speechless = 0;
-        // An answer that cannot be read is not a jobhook server's; it is a success still.
         Outcome::Stored {
-            standing: serde_json::from_str(text).unwrap_or_default(),
+            standing: Box::new(standing),
             trouble: None,
         }
     }
@@ -275,6 +297,7 @@ fn judge_problem(problem: Box<Problem>) -> Result<Outcome, Skew> {
     let is = |code: Code| problem.code == code.as_str();
     if is(Code::ClockSkew)
         && let Some(server_time_ms) = more("serverTime").and_then(serde_json::Value::as_i64)
+        && (0..LATEST_TIME_MS).contains(&server_time_ms)
     {
         return Err(Skew {
             server_time_ms,

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -129,6 +129,29 @@ pub(crate) fn why(error: reqwest::Error, limit: Duration) -> String {
     }
 }
 
+/// The body of an answer, or why there is none.
+///
+/// - `limit`: in bytes; whoever answers with more is not listened to any longer.
+/// - `timeout`: the time that the request was given, for messages.
+pub(crate) async fn text_up_to(
+    mut response: Response,
+    limit: usize,
+    timeout: Duration,
+) -> Result<String, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| why(error, timeout))?
+    {
+        if body.len() + chunk.len() > limit {
+            return Err(format!("the answer has more than {limit} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
 /// How long the server asks to be left alone: seconds, or the time until a date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -148,12 +171,18 @@ pub(crate) fn foreign(server: String, status: StatusCode, headers: &HeaderMap) -
     if status.is_redirection()
         && let Some(location) = header(LOCATION)
     {
+        let target = Url::parse(&server).and_then(|server| server.join(&location));
         return Error::Redirected {
             server,
             status: status.as_u16(),
-            location: match Url::parse(&location) {
-                Ok(url) => shown(&url),
-                Err(_) => location,
+            location: match target {
+                Ok(mut target) => {
+                    // There may be a token in it.
+                    target.set_query(None);
+                    target.set_fragment(None);
+                    shown(&target)
+                }
+                Err(_) => "an address that is none".to_owned(),
             },
         };
     }
@@ -185,6 +214,42 @@ mod tests {
     fn a_password_in_an_address_is_not_shown() {
         let url = "https://me:secret@example.org/jobs/".parse().unwrap();
         assert_eq!(shown(&url), "https://example.org/jobs");
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_not_read_to_its_end() {
+        let hook = crate::testing::FakeHook::start().unwrap();
+        hook.behave(crate::testing::Behaviour::WebPage(200));
+        let url: Url = format!("http://{}/", hook.address()).parse().unwrap();
+        let client = client(&url, None).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let read = |limit| {
+            runtime.block_on(async {
+                let response = client.get(url.clone()).send().await.unwrap();
+                text_up_to(response, limit, CONNECT_TIMEOUT).await
+            })
+        };
+        assert!(read(1000).unwrap().starts_with("<!doctype html>"));
+        assert_eq!(read(10).unwrap_err(), "the answer has more than 10 bytes");
+    }
+
+    #[test]
+    fn nothing_secret_of_a_redirect_is_shown() {
+        for (location, shown) in [
+            ("//u:secret@h/x?token=secret#secret", "http://h/x"),
+            ("https://u:secret@h/x?token=secret", "https://h/x"),
+            ("/y?token=secret", "http://here/y"),
+            ("http://[secret", "an address that is none"),
+        ] {
+            let headers = HeaderMap::from_iter([(LOCATION, location.parse().unwrap())]);
+            let error = foreign("http://here/async".into(), StatusCode::FOUND, &headers);
+            let wanted = format!("points to {shown}:");
+            assert!(error.to_string().contains(&wanted), "{error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use serde_json::Number;
 use crate::Error;
 use crate::answer::Answer;
 use crate::follow::Follower;
-use crate::http::{self, foreign, shown, why};
+use crate::http::{self, foreign, shown, text_up_to, why};
 use crate::strict_json::json_of;
 
 const JOBHOOK_URL: &str = "JOBHOOK_URL";
@@ -29,6 +29,10 @@ const JOBHOOK_TOKEN: &str = "JOBHOOK_TOKEN";
 const DEFAULT_URL: &str = "http://127.0.0.1:8088";
 /// How long an answer may take, streams excepted.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A page of 1,000 lines is the longest answer, in bytes.
+const LONGEST_ANSWER: usize = 256 << 20;
+const LONGEST_REFUSAL: usize = 1 << 20;
 
 /// Speaks to a server's management API. Needs a tokio runtime with its timer.
 ///
@@ -214,6 +218,9 @@ impl Launcher {
     /// `invalid_setting` if it has characters that no token has; the token is not shown.
     pub fn token(mut self, token: &str) -> Result<Launcher, Error> {
         self.token = Some(bearer("the token", token)?);
+        // Who shows a token shows nothing else. An address without a host has nobody in it.
+        let _ = self.base.set_username("");
+        let _ = self.base.set_password(None);
         Ok(self)
     }
 
@@ -413,10 +420,15 @@ impl Launcher {
     }
 
     fn unexpected(&self, error: &serde_json::Error) -> Error {
+        self.foreign(&format!("something unexpected ({error})"))
+    }
+
+    /// The error for an answer that no jobhook server gives.
+    pub(crate) fn foreign(&self, what: &str) -> Error {
         Error::Foreign {
             server: self.server(),
             status: StatusCode::OK.as_u16(),
-            what: format!("something unexpected ({error})"),
+            what: what.to_owned(),
         }
     }
 
@@ -480,10 +492,11 @@ impl Launcher {
         if !status.is_success() {
             return Err(self.refusal(response).await);
         }
-        let text = response
-            .text()
-            .await
-            .map_err(|error| self.no_answer(error))?;
+        let text = text_up_to(response, LONGEST_ANSWER, ANSWER_TIMEOUT).await;
+        let text = text.map_err(|cause| Error::NoAnswer {
+            server: self.server(),
+            cause,
+        })?;
         if text.trim_start().starts_with('<') {
             return Err(foreign(self.server(), status, &headers));
         }
@@ -493,7 +506,12 @@ impl Launcher {
 
     async fn refusal(&self, response: Response) -> Error {
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap_or_default();
+        let text = text_up_to(response, LONGEST_REFUSAL, ANSWER_TIMEOUT);
+        // A stream has no time of its own.
+        let text = match tokio::time::timeout(ANSWER_TIMEOUT, text).await {
+            Ok(Ok(text)) => text,
+            _ => String::new(),
+        };
         match serde_json::from_str::<Problem>(&text) {
             Ok(problem) => Error::Refused(Box::new(problem)),
             Err(_) => foreign(self.server(), status, &headers),

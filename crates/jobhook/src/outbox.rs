@@ -75,6 +75,13 @@ pub(crate) struct Sealed {
     pub(crate) body: Bytes,
 }
 
+impl Sealed {
+    /// Whether another process left it behind.
+    pub(crate) fn is_leftover(&self) -> bool {
+        self.ticket == 0
+    }
+}
+
 /// There is no room.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;

@@ -4,6 +4,7 @@
 //! this crate offer under their names. Nothing is numbered, gathered or sent again here; a
 //! [`Job`](crate::Job) does all of that.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
@@ -12,14 +13,14 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 
 use crate::Error;
-use crate::hook::{Hook, TARGET};
-use crate::http::{self, shown, why};
+use crate::hook::{Hook, LONGEST_ANSWER, TARGET};
+use crate::http::{self, shown, text_up_to, why};
 
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends what it is given, once each time, over one connection.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Primitives {
     environment: JobEnvironment,
     http: Client,
@@ -108,15 +109,28 @@ impl Primitives {
                 .header(CONTENT_TYPE, "application/json")
                 .body(body.to_owned())
         };
-        let failed = |error| Error::NoAnswer {
+        let no_answer = |cause| Error::NoAnswer {
             server: self.server(),
-            cause: why(error, ANSWER_TIMEOUT),
+            cause,
         };
-        let response = request.send().await.map_err(failed)?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| no_answer(why(error, ANSWER_TIMEOUT)))?;
+        let status = response.status().as_u16();
+        let text = text_up_to(response, LONGEST_ANSWER, ANSWER_TIMEOUT).await;
         Ok(PlainAnswer {
-            status: response.status().as_u16(),
-            text: response.text().await.map_err(failed)?,
+            status,
+            text: text.map_err(no_answer)?,
         })
+    }
+}
+
+impl fmt::Debug for Primitives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Primitives")
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
     }
 }
 

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jobhook_protocol::Code;
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 
 use crate::Error;
@@ -50,6 +51,8 @@ pub(crate) struct Pace {
     pub(crate) progress_interval: Duration,
     pub(crate) first_pause: Duration,
     pub(crate) longest_pause: Duration,
+    /// How long the server may ask to be left alone.
+    pub(crate) longest_wait: Duration,
     /// How long a server may be away.
     pub(crate) patience: Duration,
 }
@@ -68,10 +71,14 @@ pub(crate) struct Sender {
     /// When the server last heard something.
     spoke: Instant,
     v1: bool,
+    /// The job was closed, and what was left then was kept.
+    is_ending: bool,
 }
 
 enum Step {
     Deliver(Sealed),
+    /// Puts on disk what is left, in case the process is ended before it is sent.
+    Keep,
     Wait(Option<Instant>),
     End,
 }
@@ -95,6 +102,7 @@ impl Sender {
             pace,
             spool,
             v1,
+            is_ending: false,
         }
     }
 
@@ -124,6 +132,7 @@ impl Sender {
         loop {
             match self.step() {
                 Step::Deliver(sealed) => self.deliver(sealed).await,
+                Step::Keep => self.keep(),
                 Step::Wait(Some(until)) => {
                     tokio::select! {
                         () = self.shared.work.notified() => {}
@@ -155,6 +164,9 @@ impl Sender {
         if state.closed && state.outbox.is_empty() {
             return Step::End;
         }
+        if state.closed && !std::mem::replace(&mut self.is_ending, true) {
+            return Step::Keep;
+        }
         state.read_meter();
         let due = match state.outbox.due(now, self.pace.progress_interval) {
             _ if state.closed => Due::Now,
@@ -181,6 +193,7 @@ impl Sender {
     }
 
     async fn deliver(&mut self, sealed: Sealed) {
+        let mut is_last_try = false;
         loop {
             let began = Instant::now();
             let abandoned = self.shared.abandoned.clone();
@@ -206,6 +219,17 @@ impl Sender {
                     self.settle(|state| state.refuse(sealed.ticket, error));
                     return;
                 }
+                // The process that left it behind had an answer to all that is so old.
+                Outcome::Over { error, .. } if sealed.is_leftover() && is_of_one_report(&error) => {
+                    self.spoke = began;
+                    let is_old = error.code() == Code::SeqOutOfWindow.as_str();
+                    self.settle(|state| {
+                        if !is_old {
+                            state.trouble = Some(error);
+                        }
+                    });
+                    return;
+                }
                 Outcome::Over { error, stop } => {
                     // Before anybody who waits is woken: what they hear, the token knows.
                     if stop {
@@ -221,11 +245,13 @@ impl Sender {
                         since
                     });
                     self.keep();
-                    let pause = self.backoff.next().max(after.unwrap_or_default());
-                    if !self.pause(pause, since + self.pace.patience).await {
+                    if is_last_try {
                         self.give_up(since, cause);
                         return;
                     }
+                    let after = after.unwrap_or_default().min(self.pace.longest_wait);
+                    let pause = self.backoff.next().max(after);
+                    is_last_try = !self.pause(pause, since + self.pace.patience).await;
                 }
             }
         }
@@ -254,24 +280,28 @@ impl Sender {
         }
     }
 
-    /// Waits before the next try, and puts on disk what comes in meanwhile. `false` if the time
-    /// for trying is over.
+    /// Waits before the next try, and puts on disk what comes in meanwhile. A job that ends does
+    /// not wait for long. `false` if the time for trying is over.
     async fn pause(&mut self, pause: Duration, patience_ends: Instant) -> bool {
         let now = TokioInstant::now();
         let wake = now
             .checked_add(pause)
             .map(|wake| wake.min(patience_ends.into()));
-        let wake = wake.unwrap_or_else(|| patience_ends.into());
+        let mut wake = wake.unwrap_or_else(|| patience_ends.into());
         let abandoned = self.shared.abandoned.clone();
         loop {
+            if self.shared.lock().closed {
+                wake = wake.min(now + self.pace.longest_pause);
+            }
             tokio::select! {
                 () = sleep_until(wake) => break,
                 () = abandoned.cancelled() => break,
-                () = self.shared.work.notified(), if self.spool.is_some() => {}
+                () = self.shared.work.notified() => {}
             }
             tokio::select! {
                 () = sleep_until(wake) => {}
-                () = sleep(GATHER) => {}
+                () = sleep(GATHER), if self.spool.is_some() => {}
+                () = std::future::ready(()), if self.spool.is_none() => {}
             }
             self.keep();
         }
@@ -302,6 +332,18 @@ impl Sender {
     }
 }
 
+/// Whether a refusal says nothing about other reports: the job and its key are believed.
+fn is_of_one_report(error: &Error) -> bool {
+    let of_all = [
+        Code::BadSignature,
+        Code::AttemptSuperseded,
+        Code::AttemptClosed,
+        Code::ClockSkew,
+        Code::SignatureRequired,
+    ];
+    matches!(error, Error::Refused(problem) if !of_all.iter().any(|code| problem.code == code.as_str()))
+}
+
 fn deliver_next(state: &mut State, now: Instant) -> Step {
     state.outbox.seal(now);
     match state.outbox.front() {
@@ -315,6 +357,33 @@ struct Gone(Arc<Shared>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        self.0.change(|state| state.gone = true);
+        let failed = std::thread::panicking();
+        self.0.change(|state| {
+            state.gone = true;
+            if failed {
+                let error = Error::System("the thread that sends its reports failed".to_owned());
+                state.fault.get_or_insert(error);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::Outbox;
+
+    #[test]
+    fn a_sender_that_fails_is_no_good_end() {
+        let shared = Arc::new(Shared::new("http://h".into(), Outbox::new(None, 1)));
+        let gone = Gone(shared.clone());
+        let failed = std::thread::spawn(move || {
+            let _gone = gone;
+            panic!("a fault of ours");
+        });
+        assert!(failed.join().is_err());
+        let state = shared.lock();
+        assert!(state.gone);
+        assert_eq!(state.fault.as_ref().unwrap().code(), "system_refused");
     }
 }

@@ -15,7 +15,7 @@
 //! outlives the process, not the machine. Bodies hold no key.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -60,12 +60,10 @@ impl Spool {
         };
         private_directory(directory).map_err(|error| unwritable(directory, error))?;
         let prefix = format!("{id}.{attempt}.");
-        let leftovers =
-            leftovers(directory, &prefix).map_err(|error| unwritable(directory, error))?;
         let path = directory.join(format!("{prefix}{reporter}{ENDING}"));
-        let file = private_file(&path).map_err(|error| unwritable(&path, error))?;
-        file.try_lock()
-            .map_err(|error| unwritable(&path, error.into()))?;
+        let file = own_file(&path).map_err(|error| unwritable(&path, error))?;
+        let leftovers =
+            leftovers(directory, &prefix, &file).map_err(|error| unwritable(directory, error))?;
         Ok((Spool::of(path, file), leftovers))
     }
 
@@ -166,7 +164,8 @@ fn read_record(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     (checksum(seq, body) == *sum).then(|| (seq, body, &rest[length..]))
 }
 
-fn leftovers(directory: &Path, prefix: &str) -> io::Result<Vec<Leftover>> {
+/// - `own`: a file of this process, which is locked and therefore none of them.
+fn leftovers(directory: &Path, prefix: &str, own: &File) -> io::Result<Vec<Leftover>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -179,14 +178,16 @@ fn leftovers(directory: &Path, prefix: &str) -> io::Result<Vec<Leftover>> {
         }
         let path = entry.path();
         // Its owner may be alive, or may just have removed it.
-        let Ok(file) = File::open(&path) else {
+        let Ok(mut file) = existing_file(&path, own) else {
             continue;
         };
         if file.try_lock().is_err() {
             continue;
         }
-        let written = entry.metadata()?.modified()?;
-        let records = read_records(&fs::read(&path)?);
+        let written = file.metadata()?.modified()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let records = read_records(&bytes);
         let leftover = Leftover {
             path,
             _lock: file,
@@ -207,7 +208,67 @@ fn private_directory(path: &Path) -> io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    // What is found in it is signed and sent, so nobody else may put anything there.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path)?.permissions().mode();
+        if mode & 0o022 != 0 {
+            let mode = mode & 0o7777;
+            return Err(io::Error::other(format!(
+                "others may write into it (mode {mode:o}): name a directory of this program alone"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the file of a reporter and locks it. Who looks for leftovers may take it for one before
+/// it is locked, and remove it; then it is made again.
+fn own_file(path: &Path) -> io::Result<File> {
+    loop {
+        let file = private_file(path)?;
+        file.lock()?;
+        if is_there(&file)? {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_there(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+#[cfg(not(unix))]
+fn is_there(_: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Opens a file that another process of the same user may have left: no link, no pipe, nothing
+/// that others may read or write.
+#[cfg(unix)]
+fn existing_file(path: &Path, own: &File) -> io::Result<File> {
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    let mut options = OpenOptions::new();
+    // A pipe is not waited for.
+    options
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    let found = file.metadata()?;
+    let is_of_this_user = found.uid() == own.metadata()?.uid();
+    if found.is_file() && is_of_this_user && found.mode() & 0o077 == 0 {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is not a file of ours"))
+}
+
+#[cfg(not(unix))]
+fn existing_file(path: &Path, _: &File) -> io::Result<File> {
+    File::open(path)
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
@@ -278,6 +339,34 @@ mod tests {
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         assert_eq!(read_records(&bytes), reports(1..=1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_that_others_may_have_put_there_is_sent() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let (mut spool, _) = Spool::open(directory.path(), "other", 1, "r1").unwrap();
+        keep(&mut spool, &reports(1..=1)).unwrap();
+        let record = directory.path().join("other.1.r1.spool");
+        let named = |name: &str| directory.path().join(format!("a.1.{name}.spool"));
+        symlink(&record, named("link")).unwrap();
+        fs::copy(&record, named("readable")).unwrap();
+        let mode = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(named("readable"), mode).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(named("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        let (spool, found) = Spool::open(directory.path(), "a", 1, "r2").unwrap();
+        assert!(found.is_empty(), "{found:?}");
+        drop(spool);
+
+        let mode = fs::Permissions::from_mode(0o1777);
+        fs::set_permissions(directory.path(), mode).unwrap();
+        let error = Spool::open(directory.path(), "a", 1, "r3").unwrap_err();
+        assert_eq!(error.code(), "spool_unwritable");
+        assert!(error.to_string().contains("mode 1777"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Server-sent events, from bytes as they arrive to whole events (HTML Living Standard §9.2).
 
+/// How long the line and the data of an event that has not ended may be, in bytes.
+const LONGEST: usize = 64 << 20;
+
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -23,8 +26,9 @@ pub(crate) struct Parser {
 }
 
 impl Parser {
-    /// Takes the next bytes and returns the events that end in them.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<Event> {
+    /// Takes the next bytes and returns the events that end in them; `None` if one is longer
+    /// than [`LONGEST`].
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Option<Vec<Event>> {
         let mut events = Vec::new();
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -45,7 +49,7 @@ impl Parser {
                 }
             }
         }
-        events
+        (self.line.len() + self.data.len() <= LONGEST).then_some(events)
     }
 
     fn end_line(&mut self) -> Option<Event> {
@@ -114,7 +118,7 @@ mod tests {
             let events: Vec<Event> = STREAM
                 .as_bytes()
                 .chunks(size)
-                .flat_map(|chunk| parser.take(chunk))
+                .flat_map(|chunk| parser.take(chunk).unwrap())
                 .collect();
             assert_eq!(events, expected, "in pieces of {size}");
         }
@@ -123,8 +127,18 @@ mod tests {
     #[test]
     fn only_one_space_after_the_colon_is_cut_off() {
         assert_eq!(
-            Parser::default().take(b"data:  two\n\n"),
+            Parser::default().take(b"data:  two\n\n").unwrap(),
             [event("message", " two")]
         );
+    }
+
+    #[test]
+    fn an_event_without_an_end_is_not_taken_for_ever() {
+        let mut parser = Parser::default();
+        let chunk = vec![b'x'; LONGEST / 4];
+        for _ in 0..4 {
+            assert_eq!(parser.take(&chunk), Some(Vec::new()));
+        }
+        assert_eq!(parser.take(b"x"), None);
     }
 }

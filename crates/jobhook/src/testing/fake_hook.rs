@@ -42,6 +42,13 @@ pub enum Behaviour {
     CutAfter,
     /// It is not looked at and never answered.
     Silent,
+    /// It is not looked at; the answer is this status with this body, as JSON.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
     /// It is not looked at; the answer is a web page with this status.
     WebPage(u16),
     /// It is not looked at; the answer points elsewhere.
@@ -349,6 +356,10 @@ impl Behaviour {
                 Reply::Cut
             }
             Behaviour::Silent => Reply::Nothing,
+            Behaviour::Answer { status, body } => {
+                let json = ("Content-Type", "application/json".to_owned());
+                other(*status, vec![json], body)
+            }
             Behaviour::WebPage(status) => other(
                 *status,
                 vec![("Content-Type", "text/html; charset=utf-8".to_owned())],

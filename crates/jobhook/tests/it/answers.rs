@@ -1,5 +1,7 @@
 //! Answers that no jobhook server gives, and refusals.
 
+use std::time::Duration;
+
 use jobhook::protocol::SecretKey;
 use jobhook::testing::{Behaviour, FakeHook};
 use jobhook::{Report, Status};
@@ -134,4 +136,59 @@ fn lines_are_never_given_up_where_the_server_speaks_v1() {
     let job = hook.job().patience(PATIENCE / 100).build().unwrap();
     job.log("a").unwrap();
     assert_eq!(job.close().unwrap_err().code(), "server_unreachable");
+}
+
+#[test]
+fn a_field_that_cannot_be_read_does_not_hide_the_others() {
+    let hook = FakeHook::start().unwrap();
+    let job = hook.job().build().unwrap();
+    hook.script([Behaviour::Answer {
+        status: 200,
+        body: r#"{"status":"PAUSED","attempt":1.0,"type":5,"arguments":{"n":1},"action":"STOP"}"#
+            .to_owned(),
+    }]);
+    let arguments: serde_json::Value = job.arguments().unwrap();
+    assert_eq!(arguments["n"], 1);
+    assert!(job.is_cancelled());
+}
+
+#[test]
+fn what_is_no_object_is_no_answer_of_a_server_of_jobs() {
+    for body in ["OK", "", "[1]", "{\"status\":", "null"] {
+        let hook = FakeHook::start().unwrap();
+        hook.behave(Behaviour::Answer {
+            status: 200,
+            body: body.to_owned(),
+        });
+        let job = hook.job().build().unwrap();
+        let error = job.standing().unwrap_err();
+        assert_eq!(error.code(), "unexpected_answer", "{body}");
+    }
+}
+
+#[test]
+fn a_server_may_ask_to_be_left_alone_for_no_longer_than_the_heartbeat() {
+    let hook = FakeHook::start().unwrap();
+    hook.script([Behaviour::Refuse {
+        status: 503,
+        retry_after: Some(3600),
+    }]);
+    let job = hook.job().heartbeat(Duration::from_millis(100));
+    let job = job.build().unwrap();
+    job.flush(PATIENCE).unwrap();
+    job.close().unwrap();
+}
+
+#[test]
+fn a_job_that_ends_does_not_wait_as_long_as_the_server_asks() {
+    let hook = FakeHook::start().unwrap();
+    hook.script([Behaviour::Refuse {
+        status: 503,
+        retry_after: Some(3600),
+    }]);
+    let job = hook.job().build().unwrap();
+    job.log("last words").unwrap();
+    assert!(hook.wait_for_requests(1));
+    job.close().unwrap();
+    assert_eq!(hook.lines(), ["last words"]);
 }

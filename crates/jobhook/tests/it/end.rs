@@ -95,3 +95,16 @@ fn a_word_that_the_server_does_not_take_is_refused_and_lines_go_on() {
     assert_eq!(hook.lines(), ["before", "after"]);
     assert_eq!(hook.status(), Some(Status::Error));
 }
+
+#[tokio::test]
+async fn a_close_that_was_interrupted_is_gone_on_with_by_the_next() {
+    let hook = FakeHook::start().unwrap();
+    let job = hook.job().build().unwrap();
+    hook.go_away();
+    job.log("last words").unwrap();
+    let interrupted = tokio::time::timeout(Duration::from_millis(20), job.close_async()).await;
+    assert!(interrupted.is_err());
+    hook.come_back().unwrap();
+    job.close_async().await.unwrap();
+    assert_eq!(hook.lines(), ["last words"]);
+}

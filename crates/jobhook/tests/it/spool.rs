@@ -63,3 +63,32 @@ fn a_spool_that_cannot_be_written_is_told_at_once() {
     let error = hook.job().spool_directory(file.path()).build().unwrap_err();
     assert_eq!(error.code(), "spool_unwritable");
 }
+
+#[test]
+fn what_is_too_old_to_be_sent_again_does_not_silence_the_next_process() {
+    let hook = FakeHook::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let job = || hook.job().spool_directory(directory.path());
+    hook.go_away();
+    let first = job()
+        .flush_limit(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    first.log("old").unwrap();
+    assert_eq!(first.close().unwrap_err().code(), "flush_timeout");
+    drop(first);
+    hook.come_back().unwrap();
+    let code = "seq_out_of_window";
+    hook.script([Behaviour::Answer {
+        status: 409,
+        body: format!(
+            r#"{{"type":"x","title":"x","status":409,"code":"{code}","detail":"too old"}}"#
+        ),
+    }]);
+    let second = job().build().unwrap();
+    second.log("new").unwrap();
+    second.succeed(&()).unwrap();
+    second.close().unwrap();
+    assert_eq!(hook.lines(), ["new"]);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
