@@ -99,9 +99,10 @@ wheels arch=arch(): release-tools
 check-wheels: wheels
     python3 python/check-wheels.py {{ quote(release_wheels) }}
 
+# The server, and the example that has to be compiled.
 [private]
 build:
-    cargo build --package jobhook-server
+    cargo build --package jobhook-server --package rust-word-count
 
 # The test runner and the dependency checker, once, into .tools/.
 [private]

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -195,6 +195,62 @@ def python_with_requests_speaks_profile_webda(_):
     expect(texts(log, "job"), lines)
 
 
+def rust_counts_the_same_words(_):
+    code, action, log = launch("WordCountRust", {"path": str(PAGE)})
+    text = PAGE.read_bytes()
+    lines = text.count(b"\n")
+    expect((code, action["status"]), (0, "SUCCESS"))
+    expect(action["results"], {"path": str(PAGE), "lines": lines, "words": words_of(PAGE)})
+    expect(
+        action["statusDetails"],
+        {"progress": 100, "done": len(text), "total": len(text), "message": "counting"},
+    )
+    said = texts(log, "job")
+    expect(len(said), lines // 200)
+    for number, line in enumerate(said, start=1):
+        assert line.endswith(f" words in the first {200 * number} lines"), line
+
+
+def rust_reports_the_error_of_the_program(folder):
+    path = str(folder / "nowhere")
+    code, action, log = launch("WordCountRust", {"path": path})
+    expect((code, action["status"]), (1, "ERROR"))
+    expect(action["errorName"], "CannotCount")
+    message = f"cannot read {path}: No such file or directory (os error 2)"
+    expect(action["errorMessage"], message)
+    expect(texts(log, "stderr")[0], f"Error: cannot read {path}")
+    saw = action["witness"]["saw"]
+    assert "code 1" in saw, saw
+    _, action, _ = launch("WordCountRust", {"paht": path})
+    assert "unknown field `paht`" in action["errorMessage"], action
+
+
+def rust_says_how_far_it_came_when_it_is_cancelled(folder):
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    opened, cancelled = threading.Event(), threading.Event()
+
+    def feed():
+        with suppress(BrokenPipeError), pipe.open("w") as file:
+            opened.set()  # the job reads
+            cancelled.wait(BOUND_S)
+            while True:  # until it does no longer
+                file.write("one more line\n")
+
+    threading.Thread(target=feed, daemon=True).start()
+    arguments = json.dumps({"path": str(pipe)})
+    uuid = jobhook("launch", "WordCountRust", "--arguments", arguments).stdout.strip()
+    assert opened.wait(BOUND_S), jobhook("show", uuid)
+    jobhook("cancel", uuid)
+    cancelled.set()
+    printed = jobhook("logs", uuid, "--follow", "--json").stdout
+    log = [json.loads(line) for line in printed.splitlines()]
+    action = json.loads(jobhook("show", uuid, "--json").stdout)
+    expect((action["status"], action["witness"]["said"]), ("CANCELLED", "ERROR"))
+    last = texts(log, "stderr")[-1]
+    assert re.fullmatch(r"Error: asked to stop after \d+ lines", last), log
+
+
 def an_unmodified_job_py_works(path):
     code, action, log = launch("JobPy", {"path": str(Path(path).resolve())})
     assert code == 0, [action, *log]
@@ -214,6 +270,9 @@ CHECKS = [
     python_counts_the_same_words,
     python_ends_with_the_exception_of_the_program,
     python_with_requests_speaks_profile_webda,
+    rust_counts_the_same_words,
+    rust_reports_the_error_of_the_program,
+    rust_says_how_far_it_came_when_it_is_cancelled,
 ]
 
 

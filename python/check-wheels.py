@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,7 +111,7 @@ class Place:
         return done.stdout
 
     @contextmanager
-    def serving(self) -> Iterator[str]:
+    def serving(self) -> Generator[str]:
         """The README's server, on a free port. Gives its address, from its first line."""
         serve = [*command("jobhook serve"), "--listen", "127.0.0.1:0", "--data-dir", "data"]
         with (
@@ -173,7 +173,7 @@ def main(folder: Path) -> None:
         sys.exit(f"{folder} should hold one wheel of each and has {names}: ./just wheels")
     for wheel in wheels:
         audit(wheel)
-    checked = []
+    checked: list[str] = []
     for version, python in pythons():
         with tempfile.TemporaryDirectory() as made:
             check(python, wheels, Path(made))

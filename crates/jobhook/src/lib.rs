@@ -52,3 +52,13 @@ pub use report::{Amount, Report};
 pub use tokio_util::sync::CancellationToken;
 #[cfg(feature = "tracing")]
 pub use tracing_layer::{JobLayer, tracing_layer};
+
+/// The block of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The blocks of the guide compile, and those that need no server run.
+#[cfg(all(doctest, feature = "testing", feature = "tracing"))]
+#[doc = include_str!("../../../docs/guides/rust.md")]
+struct Guide;
