@@ -283,9 +283,9 @@ def test_a_line_may_follow_success_inside_the_block(job_hook: FakeHook) -> None:
 def test_the_error_is_said_although_there_is_no_room_for_its_traceback(
     job_hook: FakeHook, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    timer = threading.Timer(0.2, job_hook.come_back)
     with pytest.raises(ServerAway), Job.from_env(spool_bytes=2000) as job:
         job_hook.go_away()
-        timer = threading.Timer(0.2, job_hook.come_back)
         timer.start()
         for number in range(1000):
             job.log(f"line {number}")
