@@ -21,6 +21,7 @@ use crate::action::{Action, TimeoutKind};
 use crate::attempt::{Attempt, AttemptRef, Ending, Saw};
 use crate::clock::Timestamp;
 use crate::engine::Parts;
+use crate::ledger::Answer;
 use crate::live::{Notes, Watched};
 use crate::runner::{JobStart, Runner, Sighting, StartError};
 use crate::slots::Slot;
@@ -75,17 +76,27 @@ impl Driver {
                     Err(reason) => self.saw(Ending::NotStarted { reason }),
                 };
                 let at = saw.at;
-                let attempt = self.at;
-                self.parts
-                    .persist(vec![Write::Gone { attempt, saw }])
-                    .await?;
+                let gone = Write::Gone {
+                    attempt: self.at,
+                    saw,
+                };
+                if !self.may_have_more_to_say() {
+                    // One commit where there is nothing to wait for.
+                    let close = Write::Close { attempt: self.at };
+                    let answers = self.parts.persist(vec![gone, close]).await?;
+                    drop(slot);
+                    return self.closed(answers.into_iter().last()).await;
+                }
+                self.parts.persist(vec![gone]).await?;
                 at
             }
         };
         // The job is gone: what is left to do keeps nobody from starting.
         drop(slot);
         self.settle(gone_at).await?;
-        self.close().await
+        let close = Write::Close { attempt: self.at };
+        let answers = self.parts.persist(vec![close]).await?;
+        self.closed(answers.into_iter().next()).await
     }
 
     fn saw(&self, ending: Ending) -> Saw {
@@ -203,25 +214,25 @@ impl Driver {
         let until = gone_at
             .min(self.parts.clock.now())
             .plus(self.parts.settings.settle);
-        loop {
-            let notes = self.watched.notes();
-            if notes.heard_at.is_none() || notes.said_final_at.is_some() || notes.cancelled {
-                return Some(());
-            }
+        while self.may_have_more_to_say() {
             tokio::select! {
                 () = self.watched.changed() => {}
                 () = self.parts.clock.sleep_until(until) => return Some(()),
                 () = self.parts.stopping.cancelled() => return None,
             }
         }
+        Some(())
     }
 
-    async fn close(&self) -> Option<()> {
-        let answers = self
-            .parts
-            .persist(vec![Write::Close { attempt: self.at }])
-            .await?;
-        match answers.into_iter().next() {
+    /// Whether a job that is gone may have sent a last word that has not come yet.
+    fn may_have_more_to_say(&self) -> bool {
+        let notes = self.watched.notes();
+        notes.heard_at.is_some() && notes.said_final_at.is_none() && !notes.cancelled
+    }
+
+    /// The attempt is closed, or somebody else did that.
+    async fn closed(&self, answer: Option<Answer>) -> Option<()> {
+        match answer {
             Some(Ok(Written::Closed(action, closing))) => tracing::info!(
                 action.id = %action.id, attempt = self.at.number, outcome = closing.outcome.as_str(), action.status = %action.status,
                 "Action `{}`, attempt {}: {}", action.id, self.at.number,
