@@ -13,7 +13,7 @@ mod alive;
 mod answers;
 mod endings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -68,6 +68,8 @@ pub(crate) struct Children {
     sweep_at: Option<Instant>,
     /// Ends that are not on disk yet; empty but while the disk refuses.
     unrecorded: Vec<(RunKey, Exit)>,
+    /// Whose end this process wrote down and nobody forgot yet: known without reading it again.
+    recorded: HashSet<RunKey>,
     record_at: Option<Instant>,
     notices: Vec<Notice>,
     /// Whether a server listens, which stores what it is told.
@@ -92,6 +94,7 @@ impl Children {
             deadlines: BTreeSet::new(),
             sweep_at: None,
             unrecorded: Vec::new(),
+            recorded: HashSet::new(),
             record_at: None,
             notices: Vec::new(),
             is_heard: false,

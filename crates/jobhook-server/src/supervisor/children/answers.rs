@@ -74,11 +74,13 @@ impl Children {
 
     /// Discards the run directory of `key`, whose end the server has stored.
     pub(crate) fn forget(&mut self, key: &RunKey) -> Answer {
-        match self.find_state(key) {
-            Ok(State::Ended(_)) => {}
-            Ok(State::Unknown) => return Answer::Forgotten { trash: None },
-            Ok(_) => return Answer::Failed(format!("{key} has not ended")),
-            Err(error) => return Answer::Failed(error.to_string()),
+        if !self.recorded.remove(key) {
+            match self.find_state(key) {
+                Ok(State::Ended(_)) => {}
+                Ok(State::Unknown) => return Answer::Forgotten { trash: None },
+                Ok(_) => return Answer::Failed(format!("{key} has not ended")),
+                Err(error) => return Answer::Failed(error.to_string()),
+            }
         }
         self.unrecorded.retain(|(unrecorded, _)| unrecorded != key);
         let discarded = self.runs.discard(key, &self.home.owner.build);

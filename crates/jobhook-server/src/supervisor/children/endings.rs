@@ -181,6 +181,7 @@ impl Children {
         crate::crash::reached("supervisor.recorded");
         self.record_at = None;
         for (key, exit) in self.unrecorded.drain(..) {
+            self.recorded.insert(key.clone());
             self.notices.push(Notice::Exited { key, exit });
         }
     }
