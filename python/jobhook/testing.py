@@ -105,9 +105,16 @@ class FakeHook:
 
     @property
     def progress(self) -> dict[str, Any] | None:
-        """The last progress reported: `percent`, `done`, `total`, `message`."""
-        progress: dict[str, Any] | None = self._last("progress")
-        return progress
+        """What is known of the progress: `percent`, `done`, `total`, `message`."""
+        known: dict[str, Any] | None = None
+        for report in self.reports:
+            said = report.get("progress")
+            if said is None:
+                continue
+            # As a server does it (clause REP-21).
+            gone = ("total", "percent") if "done" in said else ()
+            known = {key: value for key, value in (known or {}).items() if key not in gone} | said
+        return known
 
     @property
     def requests(self) -> int:

@@ -189,3 +189,15 @@ def test_stop_ends_loops_over_tqdm_and_rich(job_hook: FakeHook) -> None:
             for _ in display.track(count(), total=None):
                 pass
     assert job_hook.error_name == "JobCancelled"
+
+
+def test_what_was_said_before_stays_until_another_count_begins(job_hook: FakeHook) -> None:
+    with Job.from_env() as job:
+        job.set_progress(5, 10)
+        job.flush()
+        job.message("half of it")
+        job.flush()
+        known = {"percent": 50.0, "done": 5.0, "total": 10.0, "message": "half of it"}
+        assert job_hook.progress == known
+        job.set_progress(12)
+    assert job_hook.progress == {"done": 12.0, "message": "half of it"}

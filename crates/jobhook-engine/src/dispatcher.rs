@@ -74,6 +74,8 @@ async fn dispatch(
     let mut work = parts.changes.work();
     loop {
         work.borrow_and_update();
+        // Before the claim: what becomes due after it is not due any later than now.
+        let looked_at = parts.clock.now();
         let room = slots.free().min(MAX_CLAIM);
         let taken = if room == 0 {
             Some(0)
@@ -88,7 +90,7 @@ async fn dispatch(
             Some(_) if room == 0 => None,
             Some(_) => parts
                 .store
-                .next_wake(parts.clock.now())
+                .next_wake(looked_at)
                 .await
                 .ok()
                 .and_then(|wake| wake.due),

@@ -183,12 +183,17 @@ fn take_status(
     }
 }
 
-/// Sets the keys of `progress` inside `details`; other keys stay.
+/// Sets the keys of `progress` inside `details`; other keys stay. A count without a total or a
+/// percentage takes those of the last one away (clause `REP-21`).
 fn with_progress(details: Option<&Json>, progress: &Progress) -> Json {
     let mut object = match details.map(Json::value) {
         Some(Value::Object(object)) => object,
         _ => Map::new(),
     };
+    if progress.done.is_some() {
+        object.remove("total");
+        object.remove("progress");
+    }
     let mut set = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
             object.insert(key.to_owned(), value);

@@ -131,6 +131,7 @@ macro_rules! store_suite {
             results_may_grow_large_and_small_again
             progress_sets_its_own_keys_of_the_details
             progress_replaces_details_that_have_no_keys
+            a_count_without_a_total_takes_that_of_the_last_one_away
             a_job_may_speak_before_its_start_was_seen
             success_is_final_at_once
             the_error_of_the_last_try_is_final_at_once

@@ -180,6 +180,32 @@ async fn a_scheduled_action_starts_when_it_is_due() {
 }
 
 #[tokio::test]
+async fn an_action_that_becomes_due_while_the_dispatcher_looks_is_not_overlooked() {
+    let (bench, mut jobs) = Bench::one_runner(1).await;
+    let mut now = NOW;
+    for round in 0..200 {
+        let scheduled = Some(now.plus(Duration::from_millis(1)));
+        let id = bench
+            .launch(Launch {
+                scheduled,
+                ..of_type("Any")
+            })
+            .await;
+        // The moment lies anywhere between the dispatcher's claim and its falling asleep.
+        for _ in 0..round % 8 {
+            tokio::task::yield_now().await;
+        }
+        bench.clock.advance(Duration::from_millis(1));
+        now = now.plus(Duration::from_millis(1));
+        let job = next(&mut jobs).await;
+        assert_eq!(job.start.attempt.action, id);
+        job.began(now).await;
+        job.exits(0, now).await;
+        bench.until_closed(id).await;
+    }
+}
+
+#[tokio::test]
 async fn only_a_final_action_is_run_again_and_as_a_new_one() {
     let (bench, mut jobs) = Bench::one_runner(1).await;
     let id = bench.launch(of_type("Any")).await;

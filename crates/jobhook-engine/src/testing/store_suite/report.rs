@@ -142,6 +142,39 @@ pub async fn progress_replaces_details_that_have_no_keys(clerk: Clerk) {
     assert_eq!(action.status_details, Some(json(r#"{"progress":1}"#)));
 }
 
+pub async fn a_count_without_a_total_takes_that_of_the_last_one_away(clerk: Clerk) {
+    let at = clerk.running(echo()).await;
+    let count = |done, total: Option<f64>| Progress {
+        percent: total.map(|total| done / total * 100.0),
+        done: Some(done),
+        total,
+        ..Progress::default()
+    };
+    let message = Progress {
+        message: Some("counting".into()),
+        ..Progress::default()
+    };
+    for (progress, expected) in [
+        (
+            count(5.0, Some(10.0)),
+            r#"{"done":5,"progress":50,"total":10}"#,
+        ),
+        (
+            message,
+            r#"{"done":5,"message":"counting","progress":50,"total":10}"#,
+        ),
+        (count(12.0, None), r#"{"done":12,"message":"counting"}"#),
+    ] {
+        let report = Report {
+            progress: Some(progress),
+            ..Report::default()
+        };
+        clerk.say(at, report).await;
+        let details = clerk.action(at.action).await.status_details.unwrap();
+        assert_eq!(details.value(), json(expected).value());
+    }
+}
+
 pub async fn a_job_may_speak_before_its_start_was_seen(clerk: Clerk) {
     let at = clerk.taken(echo()).await;
     assert_eq!(
