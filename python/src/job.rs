@@ -21,8 +21,7 @@ const STOP: &str = "the server wants this job to end";
 /// The job that this process is.
 #[pyclass(frozen, module = "jobhook._jobhook")]
 pub(crate) struct NativeJob {
-    /// Taken by `Drop` alone.
-    inner: Option<Job>,
+    inner: Job,
     cancellation: CancellationToken,
     flush_limit: Duration,
     /// Why the job was cancelled, if the server did not do it.
@@ -58,8 +57,7 @@ struct Said<'py> {
 
 impl NativeJob {
     pub(crate) fn inner(&self) -> &Job {
-        // `Drop` is the only one to take it.
-        self.inner.as_ref().unwrap_or_else(|| unreachable!())
+        &self.inner
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -142,7 +140,7 @@ impl NativeJob {
         let job = py.detach(build).map_err(|error| exception(py, &error))?;
         Ok(NativeJob {
             cancellation: job.cancellation(),
-            inner: Some(job),
+            inner: job,
             flush_limit: flush.unwrap_or_default(),
             why: Mutex::new(None),
             told: Mutex::default(),
@@ -258,13 +256,9 @@ impl NativeJob {
 
 impl Drop for NativeJob {
     fn drop(&mut self) {
-        let inner = self.inner.take();
-        // The last reports may have to be waited for, and other threads go on meanwhile.
-        let mut inner = Some(inner);
-        let _ = Python::try_attach(|py| {
-            let inner = inner.take();
-            py.detach(|| drop(inner));
-        });
+        // The last reports may have to be waited for, and other threads go on meanwhile. Without
+        // an interpreter the job does the same by itself.
+        let _ = Python::try_attach(|py| py.detach(|| self.inner.close()));
     }
 }
 

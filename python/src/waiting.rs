@@ -31,13 +31,13 @@ where
     T: Send,
 {
     let runtime = runtime().map_err(|error| exception(py, &error))?;
-    let mut future = Box::pin(future);
+    let mut future = Box::pin(async {
+        catch_up().await;
+        future.await
+    });
     loop {
         let turn = py.detach(|| {
-            runtime.block_on(async {
-                catch_up().await;
-                tokio::time::timeout(SLICE, future.as_mut()).await
-            })
+            runtime.block_on(async { tokio::time::timeout(SLICE, future.as_mut()).await })
         });
         match turn {
             Ok(result) => return result.map_err(|error| exception(py, &error)),

@@ -119,7 +119,7 @@ def test_an_async_launcher_launches_follows_and_cancels(server: Server) -> None:
             await launcher.wait(second.uuid, timeout=0.2)
         # A wait that is cancelled ends, and does not hold the program's end up.
         waiting = asyncio.create_task(launcher.wait(second.uuid))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -134,12 +134,14 @@ def test_a_program_ends_though_a_task_follows(server: Server) -> None:
         launcher = AsyncLauncher(server.url)
         action = await launcher.launch("Python", {"code": WAITS})
 
+        followed = asyncio.Event()
+
         async def follow() -> None:
             async for _ in launcher.follow(action.uuid):
-                pass
+                followed.set()
 
         following = asyncio.create_task(follow())
-        await asyncio.sleep(0.2)
+        await followed.wait()
         assert not following.done()
         return action.uuid
 

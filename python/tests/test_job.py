@@ -132,14 +132,12 @@ def test_sigterm_raises_at_the_next_step(job_hook: FakeHook, run: Run) -> None:
 
 def test_sigterm_without_a_block_loses_no_line(job_hook: FakeHook, run: Run) -> None:
     program = run("""
-        import time
         from jobhook import Job
         job = Job.from_env()
         job.log("last words")
         print("logged", flush=True)
         while True:
             job.check()
-            time.sleep(0.01)
     """)
     assert program.line() == "logged"
     program.signal(signal.SIGTERM)
@@ -153,11 +151,11 @@ def test_after_its_job_is_closed_sigterm_ends_a_process_as_usual(
     job_hook: FakeHook, run: Run
 ) -> None:
     program = run("""
-        import time
+        import signal
         from jobhook import Job
         with Job.from_env(): pass
         print("closed", flush=True)
-        time.sleep(600)
+        signal.pause()
     """)
     assert program.line() == "closed"
     program.signal(signal.SIGTERM)
@@ -358,13 +356,14 @@ def test_sigterm_is_for_every_job_of_the_process(run: Run) -> None:
 
 def test_the_second_sigterm_ends_the_process_at_once(run: Run) -> None:
     program = run("""
-        import time
+        import signal
         from jobhook import Job
         job = Job.from_env()
-        print("sleeping", flush=True)
-        time.sleep(600)
+        print("waiting", flush=True)
+        while True:
+            signal.pause()
     """)
-    assert program.line() == "sleeping"
+    assert program.line() == "waiting"
     while program.process.poll() is None:
         program.signal(signal.SIGTERM)
     assert program.end()[0] == -signal.SIGTERM

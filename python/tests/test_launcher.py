@@ -95,7 +95,7 @@ def test_refusals_have_the_code_and_the_status_of_the_server(server: Server) -> 
 
 
 def test_a_wait_ends_when_its_time_is_over(server: Server) -> None:
-    action = server.launcher.launch("Python", {"code": "import time; time.sleep(600)"})
+    action = server.launcher.launch("Python", {"code": "import signal; signal.pause()"})
     with pytest.raises(WaitTimeout) as raised:
         server.launcher.wait(action.uuid, timeout=0.1)
     assert raised.value.code == "wait_timeout"

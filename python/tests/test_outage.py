@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,38 +79,33 @@ def test_after_an_outage_everything_is_there_once_and_in_order(
 @pytest.mark.timeout(60 + OUTAGE_S)
 def test_a_server_killed_in_the_middle_of_a_job_misses_nothing(server: Server) -> None:
     code = """
-import sys
 from jobhook import Job
 
 with Job.from_env() as job:
+    folder = job.arguments["folder"]
     for number in job.progress(range(300)):
         job.log(f"line {number}")
         job.report(results=number)
         if number in (50, 150):
-            open(job.arguments["folder"] + f"/at-{number}", "x").close()
-            while not __import__("os").path.exists(job.arguments["folder"] + f"/on-{number}"):
-                __import__("time").sleep(0.01)
+            open(f"{folder}/at-{number}", "w").close()
+            open(f"{folder}/on-{number}").close()
 """
     folder = server.folder
+    # Who opens one end of such a file waits for the other.
+    for name in ("at-50", "on-50", "at-150", "on-150"):
+        os.mkfifo(folder / name)
     action = server.launcher.launch("Python", {"code": code, "folder": str(folder)})
-    _wait_for(folder / "at-50")
+    (folder / "at-50").read_text()
     server.kill()
-    (folder / "on-50").touch()
-    _wait_for(folder / "at-150")
+    (folder / "on-50").write_text("")
+    (folder / "at-150").read_text()
     threading.Event().wait(OUTAGE_S)
     server.start()
-    (folder / "on-150").touch()
+    (folder / "on-150").write_text("")
     action = server.launcher.wait(action.uuid, timeout=BOUND_S)
     assert (action.status, action.results, action.attempt) == ("SUCCESS", 299, 1)
     said = [line.text for line in server.launcher.lines(action.uuid) if line.source == "job"]
     assert said == [f"line {number}" for number in range(300)]
-
-
-def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + BOUND_S
-    while not path.exists():
-        assert time.monotonic() < deadline, path
-        time.sleep(0.01)
 
 
 def test_a_server_away_for_longer_than_the_job_is_patient_ends_its_reporting(

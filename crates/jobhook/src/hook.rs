@@ -12,13 +12,13 @@ use jobhook_protocol::action::STOP;
 use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
 use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Report, Status, sign_v1, sign_webda};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::http::{foreign, retry_after, shown, text_up_to, why};
 
-pub(crate) const TARGET: &str = "/status";
+const TARGET: &str = "/status";
 /// A time has at most 15 digits (clause `SIG-3`).
 const LATEST_TIME_MS: i64 = 1_000_000_000_000_000;
 /// An answer to a report holds the action's arguments and results, and is never longer, in bytes.
@@ -191,29 +191,12 @@ impl Hook {
     }
 
     async fn post_once(&mut self, body: &Bytes) -> Result<Outcome, Skew> {
-        let JobEnvironment {
-            id,
-            secret_key: key,
-            attempt,
-            ..
-        } = &self.environment;
-        let time = now_ms().saturating_add(self.offset_ms).to_string();
-        let request = self
-            .http
-            .post(self.url.clone())
+        let request = self.http.post(self.url.clone());
+        let request = request
             .timeout(self.answer_timeout)
-            .header(CONTENT_TYPE, "application/json")
-            .header(JOB_ID, id)
-            .header(JOB_TIME, &time);
-        let request = match attempt {
-            Some(_) => {
-                let (hash, signature) = sign_v1(key, id, &time, "POST", TARGET, body);
-                request
-                    .header(JOB_HASH, hash)
-                    .header(JOB_SIGNATURE, signature)
-            }
-            None => request.header(JOB_HASH, sign_webda(key, &time)),
-        };
+            .header(CONTENT_TYPE, "application/json");
+        let time_ms = now_ms().saturating_add(self.offset_ms);
+        let request = signed(request, &self.environment, time_ms, body);
         match request.body(body.clone()).send().await {
             Ok(response) => self.judge(response).await,
             Err(error) => Ok(again(why(error, self.answer_timeout), None)),
@@ -272,6 +255,32 @@ impl Hook {
     }
 }
 
+/// Signs a report as its server knows it: the body too, where there is an attempt.
+pub(crate) fn signed(
+    request: RequestBuilder,
+    environment: &JobEnvironment,
+    time_ms: i64,
+    body: &[u8],
+) -> RequestBuilder {
+    let JobEnvironment {
+        id,
+        secret_key: key,
+        attempt,
+        ..
+    } = environment;
+    let time = time_ms.to_string();
+    let request = request.header(JOB_ID, id).header(JOB_TIME, &time);
+    match attempt {
+        Some(_) => {
+            let (hash, signature) = sign_v1(key, id, &time, "POST", TARGET, body);
+            request
+                .header(JOB_HASH, hash)
+                .header(JOB_SIGNATURE, signature)
+        }
+        None => request.header(JOB_HASH, sign_webda(key, &time)),
+    }
+}
+
 /// The report's lines, and all else of it; none if it has no lines.
 fn apart(body: &Bytes) -> Option<(Bytes, Bytes)> {
     let mut rest = Report::read(body.to_vec()).ok()?;
@@ -322,7 +331,7 @@ fn over(error: Error) -> Outcome {
     Outcome::Over { error, stop: false }
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

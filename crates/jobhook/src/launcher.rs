@@ -11,18 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jobhook_protocol::{ActionBody, Json, LogLineBody, Problem, Status};
+use jobhook_protocol::{ActionBody, Problem, Status};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Number;
 
 use crate::Error;
 use crate::answer::Answer;
 use crate::follow::Follower;
 use crate::http::{self, foreign, shown, text_up_to, why};
-use crate::strict_json::json_of;
+use crate::launch::Launch;
+use crate::page::{LinesPage, ListPage, ListQuery};
 
 const JOBHOOK_URL: &str = "JOBHOOK_URL";
 const JOBHOOK_TOKEN: &str = "JOBHOOK_TOKEN";
@@ -54,96 +54,6 @@ pub struct Launcher {
     ca_file: Option<PathBuf>,
     /// Whether the server ever answered.
     met: Arc<AtomicBool>,
-}
-
-/// What to launch.
-#[derive(Clone, Debug, Serialize)]
-#[must_use = "nothing is launched before it is given to a `Launcher`"]
-pub struct Launch {
-    #[serde(rename = "type")]
-    action_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<Json>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u32>,
-    /// Seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout: Option<Number>,
-}
-
-/// Which actions to list; all of them by default.
-#[derive(Clone, Debug, Default)]
-pub struct ListQuery {
-    /// Only these statuses, if there are any.
-    pub statuses: Vec<Status>,
-    /// Only this type.
-    pub action_type: Option<String>,
-    /// At most so many, 1 to 1,000.
-    pub limit: Option<u32>,
-    /// The `next` of the page before.
-    pub cursor: Option<String>,
-}
-
-/// A page of the list, newest first.
-#[derive(Clone, Debug, Deserialize)]
-#[non_exhaustive]
-pub struct ListPage {
-    /// The actions.
-    pub actions: Vec<ActionBody>,
-    /// The cursor of the next page; the last page has none.
-    #[serde(default)]
-    pub next: Option<String>,
-}
-
-/// A page of an action's log.
-#[derive(Clone, Debug, Deserialize)]
-#[non_exhaustive]
-pub struct LinesPage {
-    /// The lines, in the order of their numbers.
-    pub lines: Vec<Answer<LogLineBody>>,
-    /// The number to go on after. The last page has no lines.
-    #[serde(default)]
-    pub next: Option<u64>,
-}
-
-impl Launch {
-    /// An action of this type, with one try and no arguments.
-    pub fn new(action_type: impl Into<String>) -> Launch {
-        Launch {
-            action_type: action_type.into(),
-            arguments: None,
-            attempts: None,
-            timeout: None,
-        }
-    }
-
-    /// Sets the arguments.
-    ///
-    /// # Errors
-    ///
-    /// `not_json` names the place of what JSON does not have, such as NaN.
-    pub fn arguments<T: Serialize + ?Sized>(mut self, arguments: &T) -> Result<Launch, Error> {
-        self.arguments = Some(json_of("arguments", arguments)?);
-        Ok(self)
-    }
-
-    /// Sets the arguments as the text of a JSON value, which is kept as it is.
-    pub fn arguments_json(mut self, arguments: Json) -> Launch {
-        self.arguments = Some(arguments);
-        self
-    }
-
-    /// Sets how many tries it has, from 1.
-    pub fn attempts(mut self, attempts: u32) -> Launch {
-        self.attempts = Some(attempts);
-        self
-    }
-
-    /// Sets how long one attempt may run.
-    pub fn timeout(mut self, timeout: Duration) -> Launch {
-        self.timeout = seconds(timeout);
-        self
-    }
 }
 
 impl Launcher {
@@ -188,9 +98,19 @@ impl Launcher {
         let mut launcher =
             Launcher::at(JOBHOOK_URL, url.as_deref().unwrap_or(DEFAULT_URL), ca_file)?;
         if let Some(token) = set(JOBHOOK_TOKEN) {
-            launcher.token = Some(bearer(JOBHOOK_TOKEN, &token)?);
+            launcher.set_token(JOBHOOK_TOKEN, &token)?;
         }
         Ok(launcher)
+    }
+
+    /// - `name`: what the token is called in a complaint.
+    fn set_token(&mut self, name: &'static str, token: &str) -> Result<(), Error> {
+        self.token = Some(bearer(name, token)?);
+        // Two would be sent otherwise: a name and password in the address is one as well. Only an
+        // address without a host can have none.
+        let _ = self.base.set_username("");
+        let _ = self.base.set_password(None);
+        Ok(())
     }
 
     /// - `name`: what the address is called in a complaint.
@@ -217,10 +137,7 @@ impl Launcher {
     ///
     /// `invalid_setting` if it has characters that no token has; the token is not shown.
     pub fn token(mut self, token: &str) -> Result<Launcher, Error> {
-        self.token = Some(bearer("the token", token)?);
-        // Who shows a token shows nothing else. An address without a host has nobody in it.
-        let _ = self.base.set_username("");
-        let _ = self.base.set_password(None);
+        self.set_token("the token", token)?;
         Ok(self)
     }
 
@@ -545,15 +462,6 @@ fn bearer(name: &'static str, token: &str) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-/// Whole seconds as a whole number.
-fn seconds(span: Duration) -> Option<Number> {
-    if span.subsec_nanos() == 0 {
-        Some(span.as_secs().into())
-    } else {
-        Number::from_f64(span.as_secs_f64())
-    }
-}
-
 /// Refuses what would be another address.
 pub(crate) fn checked(id: &str) -> Result<&str, Error> {
     let dots = id.bytes().all(|byte| byte == b'.');
@@ -594,16 +502,20 @@ mod tests {
     }
 
     #[test]
-    fn whole_seconds_are_sent_as_whole_numbers() {
-        let text = |ms| seconds(Duration::from_millis(ms)).unwrap().to_string();
-        assert_eq!(text(90_000), "90");
-        assert_eq!(text(1_500), "1.5");
-    }
-
-    #[test]
     fn an_id_that_leads_elsewhere_is_refused() {
         assert!(checked("..").is_err() && checked("a/b").is_err() && checked("").is_err());
         assert!(checked("019ab697-e800-7a3e-8b21-4d6f0e9c1a57").is_ok());
+    }
+
+    #[test]
+    fn an_address_with_a_token_has_no_password() {
+        let lookup = |name: &str| match name {
+            "JOBHOOK_URL" => Some("http://me:pw@127.0.0.1:1".to_owned()),
+            "JOBHOOK_TOKEN" => Some("jh_secret".to_owned()),
+            _ => None,
+        };
+        let launcher = Launcher::from_variables(lookup).unwrap();
+        assert_eq!(launcher.base.as_str(), "http://127.0.0.1:1/");
     }
 
     #[test]

@@ -5,15 +5,15 @@
 //! [`Job`](crate::Job) does all of that.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
-use jobhook_protocol::{JobEnvironment, Json, sign_v1, sign_webda};
+use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_TIME};
+use jobhook_protocol::{JobEnvironment, Json, sign_webda};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 
 use crate::Error;
-use crate::hook::{Hook, LONGEST_ANSWER, TARGET};
+use crate::hook::{Hook, LONGEST_ANSWER, now_ms, signed};
 use crate::http::{self, shown, text_up_to, why};
 
 /// How long one answer may take.
@@ -80,28 +80,8 @@ impl Primitives {
     /// `no_answer`, and then it may have been applied. An answer that says no is no error.
     pub async fn send_status(&self, body: Option<&Json>) -> Result<PlainAnswer, Error> {
         let body = body.map_or("", Json::as_str);
-        let JobEnvironment {
-            id,
-            secret_key: key,
-            attempt,
-            ..
-        } = &self.environment;
-        let time = now_ms().to_string();
-        let request = self
-            .http
-            .post(self.url.clone())
-            .timeout(ANSWER_TIMEOUT)
-            .header(JOB_ID, id)
-            .header(JOB_TIME, &time);
-        let request = match attempt {
-            Some(_) => {
-                let (hash, signature) = sign_v1(key, id, &time, "POST", TARGET, body.as_bytes());
-                request
-                    .header(JOB_HASH, hash)
-                    .header(JOB_SIGNATURE, signature)
-            }
-            None => request.header(JOB_HASH, sign_webda(key, &time)),
-        };
+        let request = self.http.post(self.url.clone()).timeout(ANSWER_TIMEOUT);
+        let request = signed(request, &self.environment, now_ms(), body.as_bytes());
         let request = if body.is_empty() {
             request
         } else {
@@ -132,11 +112,6 @@ impl fmt::Debug for Primitives {
             .field("environment", &self.environment)
             .finish_non_exhaustive()
     }
-}
-
-fn now_ms() -> u128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_millis()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What the fake hook believes and keeps: the order of checks is the server's (`HOOK-9`).
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jobhook_protocol::action::STOP;
 use jobhook_protocol::verifier::V1_MAX_CLOCK_SKEW_MS;
@@ -10,6 +9,7 @@ use jobhook_protocol::{
 };
 
 use super::request::{Answer, Request};
+use crate::hook::now_ms;
 
 /// A report as it was applied.
 #[derive(Clone, Debug)]
@@ -152,11 +152,4 @@ impl Records {
         }
         serde_json::to_string(&answer).unwrap_or_default()
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }

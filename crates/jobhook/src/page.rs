@@ -1,0 +1,41 @@
+//! Lists of actions and of lines, page by page (clauses `API-10`, `API-13`).
+
+use jobhook_protocol::{ActionBody, LogLineBody, Status};
+use serde::Deserialize;
+
+use crate::answer::Answer;
+
+/// Which actions to list; all of them by default.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// Only these statuses, if there are any.
+    pub statuses: Vec<Status>,
+    /// Only this type.
+    pub action_type: Option<String>,
+    /// At most so many, 1 to 1,000.
+    pub limit: Option<u32>,
+    /// The `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A page of the list, newest first.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct ListPage {
+    /// The actions.
+    pub actions: Vec<ActionBody>,
+    /// The cursor of the next page; the last page has none.
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+/// A page of an action's log.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct LinesPage {
+    /// The lines, in the order of their numbers.
+    pub lines: Vec<Answer<LogLineBody>>,
+    /// The number to go on after. The last page has no lines.
+    #[serde(default)]
+    pub next: Option<u64>,
+}
