@@ -132,8 +132,23 @@ impl Serializer for Finite {
     type SerializeStruct = Inside;
     type SerializeStructVariant = Inside;
 
+    fn serialize_str(self, text: &str) -> Result<(), Fault> {
+        if !text.contains('\0') {
+            return Ok(());
+        }
+        // It would come back as U+FFFD (clause `REP-18`).
+        Err(Fault {
+            path: String::new(),
+            reason: "the text has a NUL character, which servers do not keep".to_owned(),
+        })
+    }
+
+    fn serialize_char(self, character: char) -> Result<(), Fault> {
+        self.serialize_str(character.encode_utf8(&mut [0; 4]))
+    }
+
     fine! {
-        serialize_bool(bool); serialize_char(char); serialize_str(&str); serialize_bytes(&[u8]);
+        serialize_bool(bool); serialize_bytes(&[u8]);
         serialize_i8(i8); serialize_i16(i16); serialize_i32(i32); serialize_i64(i64); serialize_i128(i128);
         serialize_u8(u8); serialize_u16(u16); serialize_u32(u32); serialize_u64(u64); serialize_u128(u128);
         serialize_unit_struct(&'static str);
@@ -318,6 +333,17 @@ mod tests {
             "{error}"
         );
         assert!(json_of("results", &f32::INFINITY).is_err());
+    }
+
+    #[test]
+    fn a_text_that_no_server_keeps_is_refused() {
+        for error in [
+            json_of("results", &[("file", "a\0b")]).unwrap_err(),
+            json_of("results", &['\0']).unwrap_err(),
+        ] {
+            assert_eq!(error.code(), "not_json");
+            assert!(error.to_string().contains("NUL"), "{error}");
+        }
     }
 
     #[test]
