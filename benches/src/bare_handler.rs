@@ -52,6 +52,7 @@ async fn status(State(key): State<SecretKey>, headers: HeaderMap, body: Bytes) -
         return StatusCode::BAD_REQUEST.into_response();
     };
     let answer = ActionAnswer {
+        operation_id: None,
         action_type: "Reporters".into(),
         arguments: Json::from_text("{}".into()).ok(),
         uuid: signed.id,

@@ -64,6 +64,10 @@ pub struct Action {
     pub attempt: u32,
     /// How many tries it has.
     pub attempts: u32,
+    /// Whether it was launched as an operation: its type is the operation's id then.
+    pub operation: bool,
+    /// The schedule that launched it.
+    pub schedule: Option<String>,
     /// What it was launched with.
     pub arguments: Option<Json>,
     /// What its job made.
@@ -170,6 +174,10 @@ pub struct NewAction {
     pub id: ActionId,
     /// Its type.
     pub action_type: String,
+    /// Whether it is launched as an operation.
+    pub operation: bool,
+    /// The schedule that launches it.
+    pub schedule: Option<String>,
     /// What it is launched with.
     pub arguments: Option<Json>,
     /// How many tries it has, from 1.

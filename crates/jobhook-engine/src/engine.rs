@@ -83,6 +83,8 @@ impl Settings {
 pub struct Launch {
     /// The action's type, which picks the runner.
     pub action_type: String,
+    /// Whether it is an operation: `action_type` is its id then, and the arguments its input.
+    pub operation: bool,
     /// What its job finds as arguments.
     pub arguments: Option<Json>,
     /// How many tries it has; 0 counts as 1.
@@ -214,6 +216,7 @@ impl Engine {
         }
         let launch = Launch {
             action_type: action.action_type,
+            operation: action.operation,
             arguments: action.arguments,
             attempts: action.attempts,
             scheduled: None,
@@ -306,6 +309,8 @@ impl Engine {
         Write::Insert(Box::new(NewAction {
             id: ActionId::draw(self.0.clock.now()),
             action_type: launch.action_type,
+            operation: launch.operation,
+            schedule: None,
             arguments: launch.arguments,
             attempts: launch.attempts.max(1),
             scheduled: launch.scheduled,

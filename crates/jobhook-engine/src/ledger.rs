@@ -138,6 +138,8 @@ fn insert(rows: &mut Rows, new: &NewAction, now: Timestamp) -> Answer {
     let mut action = Action {
         id: new.id,
         action_type: new.action_type.clone(),
+        operation: new.operation,
+        schedule: new.schedule.clone(),
         status: if due_at > now {
             Status::Scheduled
         } else {

@@ -15,7 +15,14 @@ pub struct ActionAnswer {
     /// The action's type, which picks the runner.
     #[serde(rename = "type")]
     pub action_type: String,
-    /// What the action was launched with.
+    /// The operation, where it was launched as one (clause `OP-1`).
+    #[serde(
+        rename = "operationId",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub operation_id: Option<String>,
+    /// What the action was launched with; the input of an operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Json>,
     /// The action's id.
@@ -75,7 +82,13 @@ pub struct ActionBody {
     pub attempt: u32,
     /// How many tries it has.
     pub attempts: u32,
-    /// What it was launched with.
+    /// The operation, where it was launched as one; then it is the type, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<String>,
+    /// The schedule that launched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// What it was launched with; the input of an operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Json>,
     /// What the job made.

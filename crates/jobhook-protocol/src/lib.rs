@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`environment`] is what a job is started with, [`key`] and
 //! [`signature`] prove who speaks, [`verifier`] who is believed, [`report`] is what a job says, [`status`] is what may
-//! follow from it, [`action`] is what the server answers, [`problem`] how it refuses.
+//! follow from it, [`action`] is what the server answers, [`problem`] how it refuses; [`operation`] is what
+//! can be launched by name.
 //!
 //! Nothing here reads a clock, opens a socket or touches a file: times and bytes are
 //! arguments. The written form of all this is `docs/protocol.md`; the clause a rule comes
@@ -12,6 +13,7 @@ pub mod action;
 pub mod environment;
 pub mod json;
 pub mod key;
+pub mod operation;
 pub mod problem;
 pub mod report;
 pub mod signature;
@@ -24,6 +26,7 @@ pub use action::{
 pub use environment::{EnvironmentError, JobEnvironment};
 pub use json::{Json, JsonError};
 pub use key::{KeyError, SecretKey, attempt_key};
+pub use operation::{Application, Definition, Definitions};
 pub use problem::{Code, Problem};
 pub use report::{Delivery, Progress, Report, ReportError};
 pub use signature::{HeaderError, SignedHeaders, sign_v1, sign_webda};

@@ -37,6 +37,9 @@ pub fn of_type(action_type: &str) -> NewAction {
     NewAction {
         id: ActionId::draw(NOW),
         action_type: action_type.to_owned(),
+
+        operation: false,
+        schedule: None,
         arguments: None,
         attempts: 1,
         scheduled: None,

@@ -53,6 +53,7 @@ pub(super) fn answer(reported: Reported) -> ActionAnswer {
         action, attempt, ..
     } = reported;
     ActionAnswer {
+        operation_id: action.operation.then(|| action.action_type.clone()),
         action_type: action.action_type,
         arguments: action.arguments,
         uuid: action.id.to_string(),
@@ -73,6 +74,8 @@ pub(super) fn answer(reported: Reported) -> ActionAnswer {
 pub(super) fn action(action: Action, newest: Option<&Attempt>) -> ActionBody {
     ActionBody {
         uuid: action.id.to_string(),
+        operation_id: action.operation.then(|| action.action_type.clone()),
+        schedule: action.schedule,
         action_type: action.action_type,
         status: action.status,
         attempt: action.attempt,

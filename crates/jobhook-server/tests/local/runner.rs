@@ -104,6 +104,8 @@ fn job(arguments: Option<&str>) -> JobStart {
             finished_at: None,
             cancel: None,
             retry_of: None,
+            operation: false,
+            schedule: None,
             timeouts: Timeouts::default(),
             traceparent: None,
             log: LogMeter::default(),

@@ -46,6 +46,8 @@ pub async fn what_was_launched_reads_back_whole(clerk: Clerk) {
                 total: seconds(100_000_000_000),
             },
             retry_of: Some(echo().id),
+            operation: true,
+            schedule: Some("nightly".into()),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             ..echo()
         })

@@ -52,6 +52,8 @@ impl<'b, 'c> Binds<'b, 'c> {
 pub(super) fn new_action(row: &mut Binds<'_, '_>, action: &&Action) -> Bound {
     row.add(id_bytes(&action.id))?;
     row.add(action.action_type.as_str())?;
+    row.add(action.operation)?;
+    row.add(action.schedule.as_deref())?;
     row.add(action.attempts)?;
     row.add(action.created_at.0)?;
     row.add(time(action.scheduled))?;

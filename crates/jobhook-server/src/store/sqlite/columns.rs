@@ -22,7 +22,7 @@ macro_rules! action_columns {
         "a.id, a.action_type, a.status, a.attempt, a.attempts, a.created_at, a.updated_at, \
          a.due_at, a.scheduled, a.expires_at, a.started_at, a.finished_at, a.cancel, \
          a.retry_of, a.timeouts, a.traceparent, a.log_last, a.log_dropped, a.log_bytes, \
-         a.open, a.payloads"
+         a.open, a.operation, a.schedule, a.payloads"
     };
 }
 
@@ -203,9 +203,11 @@ fn timeout_kind(word: &str) -> Result<TimeoutKind, StoreError> {
 
 /// Reads an action without its payloads, and the bits of those that it has.
 pub(super) fn action(row: &mut Reader<'_>) -> Result<(Action, i64), StoreError> {
-    let action = Action {
+    let mut action = Action {
         id: row.id()?,
         action_type: row.get()?,
+        operation: false,
+        schedule: None,
         status: status(row.get()?)?,
         attempt: row.number()?,
         attempts: row.number()?,
@@ -232,6 +234,8 @@ pub(super) fn action(row: &mut Reader<'_>) -> Result<(Action, i64), StoreError> 
         },
         open: row.get()?,
     };
+    action.operation = row.get()?;
+    action.schedule = row.get()?;
     Ok((action, row.get()?))
 }
 

@@ -15,7 +15,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::readers::READERS;
 
 /// The schema versions that this build can make, oldest first.
-const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("migrations/0001_spine.sql"))];
+const MIGRATIONS: [(i64, &str); 2] = [
+    (1, include_str!("migrations/0001_spine.sql")),
+    (2, include_str!("migrations/0002_operations.sql")),
+];
 
 /// `jobh`, in the header of our databases (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x6a6f_6268;
