@@ -113,6 +113,15 @@ pub enum Ending {
         /// The signal it was ended with.
         signal: i32,
     },
+    /// The operation returned; it ran inside the server.
+    Returned,
+    /// The operation panicked; it ran inside the server.
+    Panicked,
+    /// The operation did not return when it was asked to, and was ended where it waited.
+    Aborted,
+    /// The operation did not return when it was asked to, and cannot be ended: its thread goes
+    /// on in the server.
+    Abandoned,
     /// It never began: nothing of it ran.
     NotStarted {
         /// Why, as a lower-case fragment.

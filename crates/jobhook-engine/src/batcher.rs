@@ -168,9 +168,11 @@ fn answer(changes: &Changes, batch: Batch, answers: Vec<Answer>) {
             changes.changed(id);
         }
         match written {
-            Written::Claimed(claimed) => claimed
-                .iter()
-                .for_each(|(action, _)| changes.changed(action.id)),
+            Written::Claimed(claimed) => claimed.iter().for_each(|(action, attempt)| {
+                // From here on no mark is missed, however long its driver takes to begin.
+                changes.live.watch(action, attempt);
+                changes.changed(action.id);
+            }),
             Written::Action(action) => {
                 work |= !action.status.is_final();
                 if action.cancel.is_some() {

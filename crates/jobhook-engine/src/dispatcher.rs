@@ -54,6 +54,7 @@ pub(crate) fn adopt(parts: &Arc<Parts>, open: Vec<(Action, Attempt)>) {
                     Arc::clone(runner),
                     action,
                     attempt,
+                    drive::Origin::TakenUp,
                     slots.take(),
                 );
                 parts.loops.spawn(driver);
@@ -72,7 +73,7 @@ async fn dispatch(
     types: TypeFilter,
 ) {
     let mut work = parts.changes.work();
-    loop {
+    while !parts.draining.is_cancelled() {
         work.borrow_and_update();
         // Before the claim: what becomes due after it is not due any later than now.
         let looked_at = parts.clock.now();
@@ -101,7 +102,7 @@ async fn dispatch(
             _ = work.changed() => {}
             () = slots.freed() => {}
             () = parts.clock.sleep_until(again.unwrap_or_default()), if again.is_some() => {}
-            () = parts.stopping.cancelled() => return,
+            () = parts.draining.cancelled() => return,
         }
     }
 }
@@ -138,6 +139,7 @@ async fn claim(
             Arc::clone(runner),
             action,
             attempt,
+            drive::Origin::Claimed,
             slots.take(),
         );
         parts.loops.spawn(driver);

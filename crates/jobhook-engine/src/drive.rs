@@ -24,8 +24,9 @@ use crate::engine::Parts;
 use crate::ledger::Answer;
 use crate::live::{Notes, Watched};
 use crate::runner::{JobStart, Runner, Sighting, StartError};
+use crate::sheaf::Sheaf;
 use crate::slots::Slot;
-use crate::write::{Write, Written};
+use crate::write::{Refusal, Write, Written};
 
 /// How long to wait before a runner that was unavailable is asked again.
 const RUNNER_AGAIN: Duration = Duration::from_secs(1);
@@ -33,12 +34,25 @@ const RUNNER_AGAIN: Duration = Duration::from_secs(1);
 /// How many announced heartbeats of silence mean trouble.
 const HEARTBEATS: u32 = 3;
 
+/// How many sightings share a commit at most.
+const MOST_SIGHTINGS: usize = 256;
+
+/// How this server came by an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It has just taken it.
+    Claimed,
+    /// An earlier server took it.
+    TakenUp,
+}
+
 /// Drives the attempt until it is closed or the engine stops.
 pub(crate) async fn drive(
     parts: Arc<Parts>,
     runner: Arc<dyn Runner>,
     action: Action,
     attempt: Attempt,
+    origin: Origin,
     slot: Slot,
 ) {
     let watched = parts.changes.live.watch(&action, &attempt);
@@ -48,6 +62,7 @@ pub(crate) async fn drive(
         runner,
         action,
         attempt,
+        origin,
         watched,
     };
     // `None` means that the engine stops; the next one goes on.
@@ -63,6 +78,7 @@ struct Driver {
     action: Action,
     /// As it was when the driver began.
     attempt: Attempt,
+    origin: Origin,
     watched: Arc<Watched>,
 }
 
@@ -71,23 +87,23 @@ impl Driver {
         let gone_at = match &self.attempt.saw {
             Some(saw) => saw.at,
             None => {
-                let saw = match self.start().await? {
+                let (mut last, saw) = match self.start().await? {
                     Ok(sightings) => self.watch(sightings).await?,
-                    Err(reason) => self.saw(Ending::NotStarted { reason }),
+                    Err(reason) => (Sheaf::default(), self.saw(Ending::NotStarted { reason })),
                 };
                 let at = saw.at;
-                let gone = Write::Gone {
+                last.writes.push(Write::Gone {
                     attempt: self.at,
                     saw,
-                };
-                if !self.may_have_more_to_say() {
+                });
+                if last.holds_its_words() || !self.may_have_more_to_say() {
                     // One commit where there is nothing to wait for.
-                    let close = Write::Close { attempt: self.at };
-                    let answers = self.parts.persist(vec![gone, close]).await?;
+                    last.writes.push(Write::Close { attempt: self.at });
+                    let closed = self.store(last).await?;
                     drop(slot);
-                    return self.closed(answers.into_iter().last()).await;
+                    return self.closed(closed).await;
                 }
-                self.parts.persist(vec![gone]).await?;
+                self.store(last).await?;
                 at
             }
         };
@@ -128,6 +144,7 @@ impl Driver {
                 action: self.action.clone(),
                 environment: environment.clone(),
                 output_offset: self.attempt.output_offset,
+                taken_up: self.origin == Origin::TakenUp,
             };
             match self.runner.start(start).await {
                 Ok(sightings) => return Some(Ok(sightings)),
@@ -142,10 +159,12 @@ impl Driver {
         }
     }
 
-    /// Follows the job to its end, and stops it when that is called for.
-    async fn watch(&self, mut sightings: mpsc::Receiver<Sighting>) -> Option<Saw> {
-        // A mark that was set between claim and now has left no note.
-        if let Ok(Some(action)) = self.parts.store.action(self.at.action).await
+    /// Follows the job to its end, and stops it when that is called for. What was seen together
+    /// with the end is still to be stored.
+    async fn watch(&self, mut sightings: mpsc::Receiver<Sighting>) -> Option<(Sheaf, Saw)> {
+        // A mark that was set since the open attempts were read has left no note.
+        if self.origin == Origin::TakenUp
+            && let Ok(Some(action)) = self.parts.store.action(self.at.action).await
             && action.cancel.is_some()
         {
             self.watched.note(|notes| notes.cancelled = true);
@@ -153,6 +172,7 @@ impl Driver {
         let mut started_at = self.attempt.started_at;
         let mut timed_out = self.attempt.timed_out.is_some();
         let mut stop = StopCall::default();
+        let mut seen = Vec::new();
         loop {
             let notes = self.watched.notes();
             let now = self.parts.clock.now();
@@ -187,26 +207,44 @@ impl Driver {
                 self.next_deadline(started_at, &notes)
             };
             tokio::select! {
-                sighting = sightings.recv() => match sighting {
-                    Some(Sighting::Started { at }) => {
-                        started_at.get_or_insert(at);
-                        self.parts.persist(vec![Write::Started { attempt: self.at, at }]).await?;
+                count = sightings.recv_many(&mut seen, MOST_SIGHTINGS) => match count {
+                    0 if self.parts.stopping.is_cancelled() => return None,
+                    0 => {
+                        let reason = "its runner lost sight of it".into();
+                        return Some((Sheaf::default(), self.saw(Ending::Lost { reason })));
                     }
-                    Some(Sighting::Output(output)) => {
-                        let answers = self.parts.persist(vec![Write::Output { attempt: self.at, output }]).await?;
-                        if let Some(Err(refusal)) = answers.first() {
-                            tracing::error!(action.id = %self.at.action, %refusal, "Output of a job was refused");
+                    _ => {
+                        let (sheaf, end) = Sheaf::gather(self.at, seen.drain(..), &mut started_at);
+                        match end {
+                            Some(saw) => return Some((sheaf, saw)),
+                            None => drop(self.store(sheaf).await?),
                         }
                     }
-                    Some(Sighting::Ended(saw)) => return Some(saw),
-                    None if self.parts.stopping.is_cancelled() => return None,
-                    None => return Some(self.saw(Ending::Lost { reason: "its runner lost sight of it".into() })),
                 },
                 () = self.watched.changed() => {}
                 () = self.parts.clock.sleep_until(wake.unwrap_or_default()), if wake.is_some() => {}
                 () = self.parts.stopping.cancelled() => return None,
             }
         }
+    }
+
+    /// Stores a sheaf; gives the answer to its last write.
+    async fn store(&self, sheaf: Sheaf) -> Option<Option<Answer>> {
+        let answers = self.parts.persist(sheaf.writes).await?;
+        let last = answers.last().cloned();
+        let mut waiting = sheaf.waiting;
+        for (place, answer) in answers.into_iter().enumerate() {
+            match (waiting.remove(&place), answer) {
+                // Who has gone does not wait any more.
+                (Some(waits), answer) => drop(waits.send(answer)),
+                // A close may have been made by somebody else.
+                (None, Err(refusal)) if refusal != Refusal::Closed => {
+                    tracing::error!(action.id = %self.at.action, %refusal, "What was seen of a job was refused");
+                }
+                (None, _) => {}
+            }
+        }
+        Some(last)
     }
 
     /// A final word may still be on its way from a job that has reported before.

@@ -43,6 +43,9 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) runners: Vec<(Arc<dyn Runner>, Arc<Slots>)>,
     pub(crate) settings: Settings,
+    /// Nothing is started any more.
+    pub(crate) draining: CancellationToken,
+    /// Nothing is watched any more.
     pub(crate) stopping: CancellationToken,
     pub(crate) loops: TaskTracker,
     /// When this engine was ready: an outage before it is nobody's silence.
@@ -151,6 +154,7 @@ impl Engine {
             clock,
             runners,
             settings,
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             loops: TaskTracker::new(),
             ready_at: OnceLock::new(),
@@ -176,9 +180,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops dispatching and watching; jobs go on. Returns once everything in flight is
-    /// written.
+    /// Stops dispatching and watching; jobs go on, but for those that run inside this server.
+    /// Returns once everything in flight is written.
     pub async fn stop(&self) {
+        self.0.draining.cancel();
+        let runners = self.0.runners.iter();
+        futures_util::future::join_all(runners.map(|(runner, _)| runner.shut_down())).await;
         self.0.stopping.cancel();
         self.0.loops.close();
         self.0.loops.wait().await;
@@ -291,7 +298,7 @@ impl Engine {
 
     /// Whether open attempts were taken up and dispatching goes on.
     pub fn is_ready(&self) -> bool {
-        self.0.ready_at.get().is_some() && !self.0.stopping.is_cancelled()
+        self.0.ready_at.get().is_some() && !self.0.draining.is_cancelled()
     }
 
     /// The names of the runners, in order.

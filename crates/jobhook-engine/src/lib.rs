@@ -25,6 +25,7 @@ pub mod log;
 pub mod memory;
 mod reaper;
 pub mod runner;
+mod sheaf;
 mod slots;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]

@@ -22,6 +22,7 @@ pub(crate) struct Live {
 /// One job under watch.
 #[derive(Debug)]
 pub(crate) struct Watched {
+    attempt: u32,
     notes: Mutex<Notes>,
     changed: Notify,
 }
@@ -40,7 +41,14 @@ pub(crate) struct Notes {
 }
 
 impl Live {
+    /// The watch over an attempt, which begins here unless it has begun.
     pub(crate) fn watch(&self, action: &Action, attempt: &Attempt) -> Arc<Watched> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watched) = jobs.get(&action.id)
+            && watched.attempt == attempt.at.number
+        {
+            return Arc::clone(watched);
+        }
         let notes = Notes {
             cancelled: action.cancel.is_some(),
             heard_at: attempt.heard_at,
@@ -48,13 +56,11 @@ impl Live {
             said_final_at: attempt.said_final_at,
         };
         let watched = Arc::new(Watched {
+            attempt: attempt.at.number,
             notes: Mutex::new(notes),
             changed: Notify::new(),
         });
-        self.jobs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(action.id, Arc::clone(&watched));
+        jobs.insert(action.id, Arc::clone(&watched));
         watched
     }
 

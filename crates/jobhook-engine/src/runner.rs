@@ -1,7 +1,7 @@
 //! What starts and stops jobs: the contract of a runner.
 //!
 //! ```text
-//! start ──▶ Started ──▶ Output* ──▶ Ended          one stream of sightings a job
+//! start ──▶ Started ──▶ (Output | Said)* ──▶ Ended          one stream of sightings a job
 //! ```
 //!
 //! A runner starts a job and testifies; it decides nothing. How an attempt is judged is
@@ -12,12 +12,13 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jobhook_protocol::{JobEnvironment, LineSource};
-use tokio::sync::mpsc;
+use jobhook_protocol::{JobEnvironment, LineSource, Report};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::action::Action;
 use crate::attempt::{AttemptRef, Saw};
 use crate::clock::Timestamp;
+use crate::ledger::Answer;
 
 /// Starts and stops the jobs of some action types.
 #[async_trait]
@@ -61,6 +62,10 @@ pub trait Runner: fmt::Debug + Send + Sync + 'static {
     async fn kept(&self) -> Vec<AttemptRef> {
         Vec::new()
     }
+
+    /// Ends the jobs that cannot outlive this server, and returns once each of them was
+    /// forgotten, or it has waited long enough. Nothing is started any more by then.
+    async fn shut_down(&self) {}
 }
 
 /// Which action types a runner takes.
@@ -117,10 +122,12 @@ pub struct JobStart {
     pub environment: JobEnvironment,
     /// How far the job's output is stored already; the stream goes on from there.
     pub output_offset: u64,
+    /// Whether an earlier server took the attempt, and may have started its job.
+    pub taken_up: bool,
 }
 
 /// What a runner sees of a job.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Sighting {
     /// The job began.
     Started {
@@ -129,8 +136,21 @@ pub enum Sighting {
     },
     /// The job wrote something.
     Output(Output),
+    /// The job said something, inside the server: what others send to the hook.
+    Said(Box<Said>),
     /// The job is gone, and all its output was sent.
     Ended(Saw),
+}
+
+/// A report of a job that runs inside the server.
+#[derive(Debug)]
+pub struct Said {
+    /// What it said.
+    pub report: Report,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Who waits for what became of it; nobody, once the engine has stopped.
+    pub answer: oneshot::Sender<Answer>,
 }
 
 /// A stretch of a job's output.

@@ -54,7 +54,7 @@ pub fn judge(action: &Action, attempt: &Attempt, saw: &Saw) -> Verdict {
     };
     let disagree = attempt.said == Some(Status::Success)
         && !saw.stopped
-        && !matches!(saw.ending, Ending::Exited { code: 0 });
+        && !matches!(saw.ending, Ending::Exited { code: 0 } | Ending::Returned);
     let event = match outcome {
         Outcome::Success => Event::ClosedSuccess,
         Outcome::Cancelled => Event::ClosedCancelled,
@@ -89,10 +89,13 @@ fn may_be_tried_again(action: &Action, attempt: &Attempt, ending: &Ending) -> bo
 fn judge_by_sight(attempt: &Attempt, ending: &Ending) -> (Outcome, Option<Failure>, Option<Fault>) {
     let name = match ending {
         Ending::Exited { code: 0 } if attempt.auto_status => return (Outcome::Success, None, None),
-        Ending::Exited { code: 0 } => "ended_without_word",
+        Ending::Exited { code: 0 } | Ending::Returned => "ended_without_word",
         Ending::Exited { .. } => "exit_code",
         Ending::Signalled { .. } => "killed_by_signal",
         Ending::OutOfMemory { .. } => "out_of_memory",
+        Ending::Panicked => "panicked",
+        Ending::Aborted => "aborted",
+        Ending::Abandoned => "abandoned",
         Ending::NotStarted { .. } => "not_started",
         Ending::Lost { .. } => "lost",
     };
@@ -128,6 +131,12 @@ pub fn sentence(ending: &Ending) -> String {
             "the program was killed by the kernel because memory ran out (signal {signal}, {})",
             signal_name(*signal)
         ),
+        Ending::Returned => "the operation returned without reporting SUCCESS or ERROR".into(),
+        Ending::Panicked => "the operation panicked".into(),
+        Ending::Aborted => "the operation did not return in time and was ended".into(),
+        Ending::Abandoned => {
+            "the operation did not return in time; its thread goes on in the server until it does".into()
+        }
         Ending::NotStarted { reason } => format!("the job could not be started: {reason}"),
         Ending::Lost { reason } => format!("infrastructure failure: {reason}"),
     }
@@ -142,6 +151,7 @@ pub fn sight(saw: &Saw) -> String {
     };
     match &saw.ending {
         Ending::Exited { code: 0 } => format!("the program exited with code 0{asked}"),
+        Ending::Returned => format!("the operation returned{asked}"),
         ending => format!("{}{asked}", sentence(ending)),
     }
 }

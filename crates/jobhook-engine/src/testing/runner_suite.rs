@@ -7,6 +7,7 @@ use jobhook_protocol::LineSource;
 use tokio::sync::mpsc;
 
 use crate::attempt::{Ending, Saw};
+use crate::clock::Timestamp;
 use crate::runner::{JobStart, OutputLine, Runner, Sighting, StartError};
 
 /// Longer than anything in the suite takes; only a hang gets there.
@@ -15,10 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the suite needs a job to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobKind {
-    /// Writes the lines `one`, `two`, `three` to standard output and ends well.
+    /// Writes the lines `one`, `two`, `three` to standard output, or logs them, and ends well.
     ThreeLines,
-    /// Ends with exit code 3.
-    ExitsThree,
+    /// Ends with exit code 3, or fails.
+    Fails,
     /// Runs until it is stopped.
     Endless,
     /// Cannot be started.
@@ -32,6 +33,22 @@ pub trait RunnerUnderTest: Send + Sync {
 
     /// A job of this kind, as a new attempt of a new action each time.
     fn job(&self, kind: JobKind) -> JobStart;
+
+    /// How a job that ends well is seen to end.
+    fn good_end(&self) -> Ending {
+        Ending::Exited { code: 0 }
+    }
+
+    /// How [`JobKind::Fails`] is seen to end.
+    fn bad_end(&self) -> Ending {
+        Ending::Exited { code: 3 }
+    }
+
+    /// Whether it keeps what a job wrote until it is told to forget; a job inside the server
+    /// hands each line over once.
+    fn keeps_output(&self) -> bool {
+        true
+    }
 }
 
 /// Runs every case against the runner that `$open` (an async function) returns.
@@ -40,7 +57,7 @@ macro_rules! runner_suite {
     ($open:path) => {
         $crate::runner_suite! { $open =>
             a_job_is_seen_from_start_to_end
-            the_exit_code_is_told
+            a_failure_is_told
             starting_twice_gives_one_job
             output_goes_on_from_where_it_is_stored
             a_stopped_job_ends
@@ -83,6 +100,14 @@ async fn see_all(sightings: &mut mpsc::Receiver<Sighting>) -> (Vec<OutputLine>, 
         match see(sightings).await {
             Sighting::Started { .. } => {}
             Sighting::Output(output) => lines.extend(output.lines),
+            Sighting::Said(said) => {
+                let line = |text| OutputLine {
+                    source: LineSource::Job,
+                    time: Timestamp(said.at_ms),
+                    text,
+                };
+                lines.extend(said.report.logs.into_iter().map(line));
+            }
             Sighting::Ended(saw) => return (lines, saw),
         }
     }
@@ -91,7 +116,7 @@ async fn see_all(sightings: &mut mpsc::Receiver<Sighting>) -> (Vec<OutputLine>, 
 fn texts(lines: &[OutputLine]) -> Vec<&str> {
     lines
         .iter()
-        .filter(|line| line.source == LineSource::Stdout)
+        .filter(|line| matches!(line.source, LineSource::Stdout | LineSource::Job))
         .map(|line| line.text.as_str())
         .collect()
 }
@@ -104,18 +129,12 @@ pub async fn a_job_is_seen_from_start_to_end(test: &dyn RunnerUnderTest) {
     ));
     let (lines, saw) = see_all(&mut sightings).await;
     assert_eq!(texts(&lines), ["one", "two", "three"]);
-    assert_eq!(
-        (saw.ending, saw.stopped),
-        (Ending::Exited { code: 0 }, false)
-    );
+    assert_eq!((saw.ending, saw.stopped), (test.good_end(), false));
 }
 
-pub async fn the_exit_code_is_told(test: &dyn RunnerUnderTest) {
-    let (_, mut sightings) = start(test, JobKind::ExitsThree).await;
-    assert_eq!(
-        see_all(&mut sightings).await.1.ending,
-        Ending::Exited { code: 3 }
-    );
+pub async fn a_failure_is_told(test: &dyn RunnerUnderTest) {
+    let (_, mut sightings) = start(test, JobKind::Fails).await;
+    assert_eq!(see_all(&mut sightings).await.1.ending, test.bad_end());
 }
 
 pub async fn starting_twice_gives_one_job(test: &dyn RunnerUnderTest) {
@@ -127,10 +146,12 @@ pub async fn starting_twice_gives_one_job(test: &dyn RunnerUnderTest) {
         .await
         .expect("a started job is found");
     let (again, saw_again) = see_all(&mut second).await;
-    assert_eq!(
-        (texts(&again), &saw_again.ending),
-        (texts(&lines), &saw.ending)
-    );
+    let kept = if test.keeps_output() {
+        texts(&lines)
+    } else {
+        Vec::new()
+    };
+    assert_eq!((texts(&again), &saw_again.ending), (kept, &saw.ending));
     assert_eq!(
         saw_again.at, saw.at,
         "the same end is seen, not another one"
@@ -146,7 +167,7 @@ pub async fn output_goes_on_from_where_it_is_stored(test: &dyn RunnerUnderTest) 
                 assert_eq!(output.from, last, "stretches join");
                 last = output.to;
             }
-            Sighting::Started { .. } => {}
+            Sighting::Started { .. } | Sighting::Said(_) => {}
             Sighting::Ended(_) => break,
         }
     }
@@ -174,7 +195,7 @@ pub async fn a_stopped_job_ends(test: &dyn RunnerUnderTest) {
 }
 
 pub async fn stopping_a_job_that_is_gone_succeeds(test: &dyn RunnerUnderTest) {
-    let (job, mut sightings) = start(test, JobKind::ExitsThree).await;
+    let (job, mut sightings) = start(test, JobKind::Fails).await;
     see_all(&mut sightings).await;
     test.runner()
         .stop(job.attempt, Duration::ZERO)
@@ -202,7 +223,7 @@ pub async fn a_job_that_cannot_start_is_told_with_a_reason(test: &dyn RunnerUnde
 }
 
 pub async fn a_forgotten_job_can_be_forgotten_again(test: &dyn RunnerUnderTest) {
-    let (job, mut sightings) = start(test, JobKind::ExitsThree).await;
+    let (job, mut sightings) = start(test, JobKind::Fails).await;
     see_all(&mut sightings).await;
     test.runner().forget(job.attempt).await;
     test.runner().forget(job.attempt).await;

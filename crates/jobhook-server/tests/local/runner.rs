@@ -120,6 +120,7 @@ fn job(arguments: Option<&str>) -> JobStart {
             traceparent: None,
         },
         output_offset: 0,
+        taken_up: false,
     }
 }
 
@@ -135,7 +136,7 @@ async fn see_all(seen: &mut mpsc::Receiver<Sighting>) -> (Vec<OutputLine>, Saw) 
     let mut lines = Vec::new();
     loop {
         match see(seen).await {
-            Sighting::Started { .. } => {}
+            Sighting::Started { .. } | Sighting::Said(_) => {}
             Sighting::Output(output) => lines.extend(output.lines),
             Sighting::Ended(saw) => return (lines, saw),
         }
@@ -166,7 +167,7 @@ mod suite {
         fn job(&self, kind: JobKind) -> JobStart {
             job(Some(match kind {
                 JobKind::ThreeLines => r#"{"script": "echo one; echo two; echo three"}"#,
-                JobKind::ExitsThree => r#"{"script": "exit 3"}"#,
+                JobKind::Fails => r#"{"script": "exit 3"}"#,
                 JobKind::Endless => r#"{"script": "while :; do sleep 1; done"}"#,
                 JobKind::Impossible => "{}",
             }))
@@ -324,7 +325,7 @@ async fn every_line_is_seen_once_while_servers_come_and_go() {
             let mut stretches = 0;
             while ended.is_none() && (stretches < 2 || round > 5) {
                 match see(&mut seen).await {
-                    Sighting::Started { .. } => {}
+                    Sighting::Started { .. } | Sighting::Said(_) => {}
                     Sighting::Output(output) => {
                         assert_eq!(output.from, start.output_offset);
                         stored.extend(output.lines.into_iter().map(|line| line.text));
@@ -387,7 +388,7 @@ async fn a_flood_costs_the_server_little_and_a_gap_is_told() {
     let mut peak = 0;
     loop {
         match see(&mut seen).await {
-            Sighting::Started { .. } => {}
+            Sighting::Started { .. } | Sighting::Said(_) => {}
             Sighting::Output(output) => {
                 for line in output.lines {
                     if line.source == LineSource::Server {
