@@ -8,10 +8,11 @@ use std::time::Duration;
 use jobhook_protocol::{JobEnvironment, key};
 
 use crate::Error;
+use crate::handle::Handle;
 use crate::hook::Hook;
 use crate::http;
 use crate::job::Job;
-use crate::outbox::Outbox;
+use crate::outbox::{Numbering, Outbox};
 use crate::report::Report;
 use crate::sender::{Pace, Sender};
 use crate::shared::{CENTURY, Shared};
@@ -19,6 +20,13 @@ use crate::spool::Spool;
 
 /// How often a job without a heartbeat asks whether it should stop, if it says nothing itself.
 const LISTEN_EVERY: Duration = Duration::from_secs(10);
+
+/// How many bytes may wait to be sent.
+pub(crate) const SPOOL_BYTES: usize = 64 * 1024 * 1024;
+/// How far apart two reports of nothing but progress lie at least.
+pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+/// How long the end of a job may wait for the last reports.
+pub(crate) const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which certificates are trusted beside those of the machine.
 #[derive(Clone, Debug)]
@@ -52,12 +60,12 @@ impl Default for JobBuilder {
             heartbeat: None,
             ca_file: CaFile::Asked,
             spool_directory: None,
-            spool_bytes: 64 * 1024 * 1024,
-            flush_limit: Duration::from_secs(30),
+            spool_bytes: SPOOL_BYTES,
+            flush_limit: FLUSH_LIMIT,
             answer_timeout: Duration::from_secs(10),
             pace: Pace {
                 speak_every: Some(LISTEN_EVERY),
-                progress_interval: Duration::from_millis(250),
+                progress_interval: PROGRESS_INTERVAL,
                 first_pause: Duration::from_millis(100),
                 longest_pause: Duration::from_secs(5),
                 longest_wait: Duration::from_secs(60),
@@ -200,8 +208,12 @@ impl JobBuilder {
         };
         let client = http::client(&url, ca_file.as_deref())?;
         let reporter = reporter_name()?;
-        let numbered = v1.then(|| Arc::from(reporter.as_str()));
-        let mut outbox = Outbox::new(numbered, self.spool_bytes);
+        let numbering = if v1 {
+            Numbering::By(reporter.as_str().into())
+        } else {
+            Numbering::Unknown
+        };
+        let mut outbox = Outbox::new(numbering, self.spool_bytes);
         let mut leftovers = Vec::new();
         let spool = match &self.spool_directory {
             Some(directory) => {
@@ -218,7 +230,7 @@ impl JobBuilder {
         let shared = Arc::new(Shared::new(http::shown(&url), outbox));
         let hook = Hook::new(environment.clone(), client, url, self.answer_timeout);
         Sender::new(shared.clone(), hook, pace, spool, leftovers, v1).start()?;
-        let job = Job::new(shared, environment, self.flush_limit);
+        let job = Job::of(Handle::new(shared, environment, self.flush_limit));
         if let Some(every) = self.heartbeat {
             job.enqueue(Report::heartbeat(every))?;
         }

@@ -2,6 +2,8 @@
 //!
 //! Closing takes nothing more, waits for the last reports up to the flush limit, and then tells
 //! the sender to end. In a forked child nothing is waited for: the thread that sends is not there.
+//! Nor is where another task of this process takes the reports: it may need the thread that
+//! would wait.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) environment: JobEnvironment,
     pub(crate) flush_limit: Duration,
+    /// Whether the last one to go waits for the last reports.
+    waits: bool,
     /// The process that made it; a fork has its own.
     pid: u32,
 }
@@ -33,8 +37,16 @@ impl Handle {
             shared,
             environment,
             flush_limit,
+            waits: true,
             pid: std::process::id(),
         }
+    }
+
+    /// Whoever drops it goes on at once.
+    #[cfg(feature = "in-process")]
+    pub(crate) fn without_waiting(mut self) -> Handle {
+        self.waits = false;
+        self
     }
 
     /// Refuses what a forked child asks of the job of its parent.
@@ -81,7 +93,12 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.check_process().is_ok() {
+        if self.check_process().is_err() {
+            return;
+        }
+        if !self.waits {
+            shut(&self.shared);
+        } else {
             // Nobody is left to be told.
             let _ = self.close();
         }
@@ -131,12 +148,12 @@ fn outcome(shared: &Shared) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::job::Job;
-    use crate::outbox::Outbox;
+    use crate::outbox::{Numbering, Outbox};
     use crate::report::Report;
 
     #[test]
     fn a_forked_child_is_told_to_make_its_own_job() {
-        let shared = Shared::new("http://h".into(), Outbox::new(None, 1));
+        let shared = Shared::new("http://h".into(), Outbox::new(Numbering::Unknown, 1));
         // As a child finds it: locked by a thread that is not there, and nobody sends.
         let shared = Arc::new(shared);
         let job = Job::of(Handle {
@@ -150,6 +167,7 @@ mod tests {
                 traceparent: None,
             },
             flush_limit: Duration::from_secs(3600),
+            waits: true,
             pid: std::process::id() + 1,
         });
         let locked = shared.lock();

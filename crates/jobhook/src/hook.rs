@@ -4,19 +4,19 @@
 //! Each sending is signed afresh, with the server's clock as far as it is known. When to send
 //! again is not decided here.
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use jobhook_protocol::action::STOP;
 use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
-use jobhook_protocol::{Code, JobEnvironment, Json, Problem, Report, Status, sign_v1, sign_webda};
+use jobhook_protocol::{Code, JobEnvironment, Problem, Report, sign_v1, sign_webda};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
-use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::failure::INVALID_OUTPUT;
 use crate::http::{foreign, retry_after, shown, text_up_to, why};
+use crate::standing::Standing;
 
 const TARGET: &str = "/status";
 /// A time has at most 15 digits (clause `SIG-3`).
@@ -25,49 +25,6 @@ const LATEST_TIME_MS: i64 = 1_000_000_000_000_000;
 pub(crate) const LONGEST_ANSWER: usize = 64 << 20;
 /// So often a report with lines gets 500 and nothing else before it is sent without them.
 const SPEECHLESS_BECAUSE_OF_LINES: u32 = 2;
-
-/// The action as the server's last answer showed it. Servers of the original leave fields out.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Standing {
-    /// The action's type.
-    pub action_type: Option<String>,
-    /// What the action was launched with.
-    pub arguments: Option<Json>,
-    /// Where it stands.
-    pub status: Option<Status>,
-    /// The attempt that is under way, from 1.
-    pub attempt: Option<u32>,
-    /// How many tries it has.
-    pub attempts: Option<u32>,
-    action: Option<String>,
-}
-
-impl Standing {
-    /// Reads an answer, field by field: one that is not as expected, such as a status that only
-    /// the application behind a server of the original knows, does not hide the others. `None` if
-    /// it is no JSON object, so that no server of jobs answered.
-    fn read(text: &str) -> Option<Standing> {
-        let fields: HashMap<String, Json> = serde_json::from_str(text).ok()?;
-        Some(Standing {
-            action_type: field(&fields, "type"),
-            arguments: field(&fields, "arguments"),
-            status: field(&fields, "status"),
-            attempt: field(&fields, "attempt"),
-            attempts: field(&fields, "attempts"),
-            action: field(&fields, "action"),
-        })
-    }
-
-    /// Whether the job should end itself.
-    pub fn wants_stop(&self) -> bool {
-        self.action.as_deref() == Some(STOP)
-    }
-}
-
-fn field<T: DeserializeOwned>(fields: &HashMap<String, Json>, name: &str) -> Option<T> {
-    serde_json::from_str(fields.get(name)?.as_str()).ok()
-}
 
 /// What became of one sending.
 #[derive(Debug)]
@@ -313,7 +270,8 @@ fn judge_problem(problem: Box<Problem>) -> Result<Outcome, Skew> {
             problem,
         });
     }
-    if is(Code::IllegalTransition) || is(Code::BodyTooLarge) {
+    let is_of_one_report = is(Code::IllegalTransition) || is(Code::BodyTooLarge);
+    if is_of_one_report || problem.code == INVALID_OUTPUT {
         return Ok(Outcome::Refused(Error::Refused(problem)));
     }
     let stop = more("action").and_then(serde_json::Value::as_str) == Some(STOP);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use jobhook_protocol::{JobEnvironment, Progress};
+use jobhook_protocol::Progress;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::builder::JobBuilder;
 use crate::handle::Handle;
-use crate::hook::Standing;
 use crate::meter::{Counter, Meter};
 use crate::receipt::Receipt;
 use crate::report::{Amount, Report, progress_of};
-use crate::shared::{Shared, State};
+use crate::shared::State;
+use crate::standing::Standing;
 
 /// How long the first answer is waited for.
 const FIRST_ANSWER: Duration = Duration::from_secs(120);
@@ -70,14 +70,6 @@ impl Job {
     /// A job with other settings than the usual ones.
     pub fn builder() -> JobBuilder {
         JobBuilder::default()
-    }
-
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        environment: JobEnvironment,
-        flush_limit: Duration,
-    ) -> Job {
-        Job::of(Handle::new(shared, environment, flush_limit))
     }
 
     pub(crate) fn of(handle: Handle) -> Job {
@@ -364,7 +356,12 @@ impl Job {
         let Ok(ticket) = state.outbox.fields(body, Instant::now()) else {
             return Err(shared.full(&mut state));
         };
-        state.ended = state.ended.or(status.filter(|status| status.is_final()));
+        if state.ended.is_none()
+            && let Some(status) = status.filter(|status| status.is_final())
+        {
+            state.ended = Some(status);
+            state.last_word = ticket;
+        }
         drop(state);
         shared.work.notify_one();
         Ok(ticket)

@@ -33,8 +33,7 @@ const RESERVE: usize = 11 * 1024 * 1024;
 /// Puts into order and numbers what one reporter says.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    /// The name of the reporter; none where the server does not know numbered reports.
-    reporter: Option<Arc<str>>,
+    numbering: Numbering,
     seq: u64,
     entries: VecDeque<Entry>,
     progress: Option<Progress>,
@@ -49,6 +48,17 @@ pub(crate) struct Outbox {
     /// Lines refused for want of room, all and those not yet told of in the log.
     pub(crate) lines_lost: u64,
     untold: u64,
+}
+
+/// How the reports of one reporter are told apart.
+#[derive(Clone, Debug)]
+pub(crate) enum Numbering {
+    /// By the reporter's name and a number.
+    By(Arc<str>),
+    /// They need not be: each is handed over once.
+    None,
+    /// They cannot be: the server is one of the original.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -96,9 +106,9 @@ pub(crate) enum Due {
 
 impl Outbox {
     /// - `limit`: how many bytes may wait.
-    pub(crate) fn new(reporter: Option<Arc<str>>, limit: usize) -> Outbox {
+    pub(crate) fn new(numbering: Numbering, limit: usize) -> Outbox {
         Outbox {
-            reporter,
+            numbering,
             seq: 0,
             entries: VecDeque::new(),
             progress: None,
@@ -256,7 +266,7 @@ impl Outbox {
             }
         };
         self.seq += 1;
-        if let Some(reporter) = &self.reporter {
+        if let Numbering::By(reporter) = &self.numbering {
             body.pop();
             if body.len() > 1 {
                 body.push(b',');
@@ -322,7 +332,7 @@ impl Outbox {
             return;
         };
         self.last_progress = Some(now);
-        let v1 = self.reporter.is_some();
+        let v1 = !matches!(self.numbering, Numbering::Unknown);
         // Its numbers were checked when they were said.
         if let Ok(body) = Report::of_progress(progress).into_body(v1) {
             self.bytes += body.len();
@@ -349,7 +359,7 @@ mod tests {
     const EVERY: Duration = Duration::from_millis(250);
 
     fn outbox(limit: usize) -> Outbox {
-        Outbox::new(Some("r".into()), limit)
+        Outbox::new(Numbering::By("r".into()), limit)
     }
 
     fn sent(outbox: &mut Outbox) -> Vec<String> {

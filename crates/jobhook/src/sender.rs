@@ -333,7 +333,7 @@ impl Sender {
 }
 
 /// Whether a refusal says nothing about other reports: the job and its key are believed.
-fn is_of_one_report(error: &Error) -> bool {
+pub(crate) fn is_of_one_report(error: &Error) -> bool {
     let of_all = [
         Code::BadSignature,
         Code::AttemptSuperseded,
@@ -371,11 +371,14 @@ impl Drop for Gone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::Outbox;
+    use crate::outbox::{Numbering, Outbox};
 
     #[test]
     fn a_sender_that_fails_is_no_good_end() {
-        let shared = Arc::new(Shared::new("http://h".into(), Outbox::new(None, 1)));
+        let shared = Arc::new(Shared::new(
+            "http://h".into(),
+            Outbox::new(Numbering::Unknown, 1),
+        ));
         let gone = Gone(shared.clone());
         let failed = std::thread::spawn(move || {
             let _gone = gone;

@@ -13,9 +13,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::hook::Standing;
+use crate::failure::INVALID_OUTPUT;
 use crate::meter::Counter;
 use crate::outbox::Outbox;
+use crate::standing::Standing;
 
 /// No wait is longer: a clock ends somewhere, and "for ever" must not reach its end.
 pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -46,6 +47,8 @@ pub(crate) struct State {
     pub(crate) trouble: Option<Error>,
     /// The job's last word.
     pub(crate) ended: Option<Status>,
+    /// The ticket of the report that said it.
+    pub(crate) last_word: u64,
     pub(crate) closed: bool,
     /// The sender is gone.
     pub(crate) gone: bool,
@@ -65,6 +68,7 @@ impl Shared {
                 fault: None,
                 trouble: None,
                 ended: None,
+                last_word: 0,
                 closed: false,
                 gone: false,
                 away: None,
@@ -200,7 +204,12 @@ impl State {
 
     /// Remembers that a report was refused.
     pub(crate) fn refuse(&mut self, ticket: u64, error: Error) {
-        self.trouble = Some(error.clone());
+        if ticket == self.last_word && error.code() == INVALID_OUTPUT {
+            // The job has not ended, and may say that it failed.
+            self.ended = None;
+        } else {
+            self.trouble = Some(error.clone());
+        }
         self.refusals.insert(ticket, error);
         while self.refusals.len() > REFUSALS {
             self.refusals.pop_first();

@@ -4,6 +4,9 @@
 //! the program puts before the layer. Events of the thread that sends are left out: each line
 //! would cause a request, and each request a line.
 //!
+//! An event goes to the job of the task that it comes from ([`Job::scope`]), else to the job of
+//! the process, if there is one. So one layer is enough for a server that runs many.
+//!
 //! The layer does not keep the job open: a subscriber lives as long as the process, and the job
 //! should be flushed before that.
 
@@ -20,10 +23,20 @@ use crate::sender::is_our_thread;
 /// Makes log lines of events; see [`tracing_layer`].
 #[derive(Debug)]
 pub struct JobLayer {
-    job: WeakJob,
+    /// The job of the process.
+    job: Option<WeakJob>,
 }
 
-/// A layer whose events become lines of the job's log. It does not keep the job open.
+impl JobLayer {
+    /// A layer for a program that runs many jobs: the events of each go to its log, and those
+    /// outside of any [`Job::scope`] nowhere.
+    pub fn scoped() -> JobLayer {
+        JobLayer { job: None }
+    }
+}
+
+/// A layer whose events become lines of the job's log; those from inside of another job's
+/// [scope](Job::scope) become lines of that one's. It does not keep the job open.
 ///
 /// ```no_run
 /// use tracing_subscriber::prelude::*;
@@ -36,7 +49,7 @@ pub struct JobLayer {
 /// ```
 pub fn tracing_layer(job: &Job) -> JobLayer {
     JobLayer {
-        job: job.downgrade(),
+        job: Some(job.downgrade()),
     }
 }
 
@@ -45,7 +58,8 @@ impl<S: Subscriber> Layer<S> for JobLayer {
         if is_our_thread() {
             return;
         }
-        let Some(job) = self.job.upgrade() else {
+        let of_process = || self.job.as_ref().and_then(WeakJob::upgrade);
+        let Some(job) = Job::current().or_else(of_process) else {
             return;
         };
         let metadata = event.metadata();
