@@ -84,6 +84,14 @@ bench-launch:
 bench-children:
     cargo run --release -p jobhook-benches -- children
 
+# Operations inside the server, from launch to SUCCESS, against SQLite's commits and a bare handler.
+bench-operations:
+    cargo run --release -p jobhook-benches -- operations
+
+# What a million actions that wait for their time cost.
+bench-scheduled:
+    cargo run --release -p jobhook-benches -- scheduled
+
 # What the release wheel costs a program in Python, against `requests`: `./just bench-python`, or with the path of a job.py written for Webda; `--only log` for one part.
 [positional-arguments]
 bench-python *args: wheels bench-environment

@@ -111,7 +111,7 @@ async fn bare_handler() -> anyhow::Result<f64> {
 }
 
 /// How many single-row transactions a second SQLite commits here with `synchronous=FULL`.
-fn raw_commits() -> anyhow::Result<f64> {
+pub(crate) fn raw_commits() -> anyhow::Result<f64> {
     const MEASURED: Duration = Duration::from_secs(3);
     let folder = tempfile::tempdir()?;
     let connection = Connection::open(folder.path().join("raw.db"))?;

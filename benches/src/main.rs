@@ -4,6 +4,8 @@
 //! jobhook-benches hook        reports a second, against a handler that stores nothing
 //! jobhook-benches launch      jobs a second, against a bare spawn-and-wait loop
 //! jobhook-benches children    memory of a running child
+//! jobhook-benches operations  operations a second inside the server
+//! jobhook-benches scheduled   what a million scheduled actions cost
 //! ```
 //!
 //! What the Python wheel costs is measured by `benches/python`, which starts this program for the
@@ -18,27 +20,46 @@ mod client;
 mod hook;
 mod launch;
 mod memory;
+mod operations;
 mod reporters;
+mod scheduled;
 mod server;
 mod sink;
 
+use std::process::ExitCode;
+
 use anyhow::{Context, bail};
 
+fn main() -> anyhow::Result<ExitCode> {
+    // This program is a server, too, for the bench of operations.
+    jobhook_server::supervisor::enter();
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return Ok(operations::serve());
+    }
+    bench()?;
+    Ok(ExitCode::SUCCESS)
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
+async fn bench() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("hook") => hook::run().await,
         Some("launch") => launch::run().await,
         Some("children") => children::run().await,
+        Some("operations") => operations::run().await,
+        Some("scheduled") => scheduled::run().await,
         // The parts that run as processes of their own.
         Some("reporters") => reporters::run_as_job().await,
         Some("load") => hook::print_load().await,
         Some("bare-handler") => bare_handler::serve().await,
+        Some("created-handler") => {
+            operations::serve_created(&arguments.next().context("a port")?).await
+        }
         Some("sink") => sink::serve().await,
         Some("first-instruction") => {
             launch::note_first_instruction(&arguments.next().context("a file")?)
         }
-        _ => bail!("usage: jobhook-benches hook | launch | children"),
+        _ => bail!("usage: jobhook-benches hook | launch | children | operations | scheduled"),
     }
 }

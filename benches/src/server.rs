@@ -17,10 +17,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it with this configuration.
     pub(crate) async fn start(config: &str) -> anyhow::Result<Server> {
+        Server::of(beside("jobhook")?, config).await
+    }
+
+    /// Starts the one in this program, which has the operations of the benches.
+    pub(crate) async fn embedded(config: &str) -> anyhow::Result<Server> {
+        Server::of(std::env::current_exe()?, config).await
+    }
+
+    async fn of(binary: PathBuf, config: &str) -> anyhow::Result<Server> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("jobhook.toml");
         std::fs::write(&file, config)?;
-        let binary = beside("jobhook")?;
         ensure!(
             binary.exists(),
             "{} is missing: cargo build --release -p jobhook-server",

@@ -32,6 +32,7 @@ mod words;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jobhook::Operations;
 
 use crate::config::Surroundings;
 use exit::{Exit, Failure, Outcome};
@@ -71,15 +72,30 @@ enum Command {
 ///
 /// A binary that embeds the server's own command line returns this from `main`.
 pub fn main() -> ExitCode {
+    main_with(Operations::new())
+}
+
+/// The command line of a binary that has operations of its own, which `serve` runs inside the
+/// server.
+///
+/// ```no_run
+/// # fn operations() -> jobhook::Operations { jobhook::Operations::new() }
+/// fn main() -> std::process::ExitCode {
+///     jobhook_server::supervisor::enter();
+///     jobhook_server::cli::main_with(operations())
+/// }
+/// ```
+pub fn main_with(operations: Operations) -> ExitCode {
     let surroundings = Surroundings::of_this_process();
     let mut output = Output::of_this_process(&surroundings);
-    let exit = run(std::env::args_os(), &surroundings, &mut output);
+    let exit = run(std::env::args_os(), &surroundings, operations, &mut output);
     ExitCode::from(exit as u8)
 }
 
 fn run(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
     surroundings: &Surroundings,
+    operations: Operations,
     output: &mut Output,
 ) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
@@ -97,7 +113,7 @@ fn run(
         }
     };
     let outcome = runtime(&cli.command).and_then(|runtime| {
-        let outcome = runtime.block_on(dispatch(cli.command, surroundings, output));
+        let outcome = runtime.block_on(dispatch(cli.command, surroundings, operations, output));
         // A name that is still being looked up holds nobody back.
         runtime.shutdown_background();
         outcome
@@ -132,9 +148,14 @@ fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, Failure> {
     })
 }
 
-async fn dispatch(command: Command, surroundings: &Surroundings, output: &mut Output) -> Outcome {
+async fn dispatch(
+    command: Command,
+    surroundings: &Surroundings,
+    operations: Operations,
+    output: &mut Output,
+) -> Outcome {
     match command {
-        Command::Serve(serve) => serve::run(serve, surroundings, output).await,
+        Command::Serve(serve) => serve::run(serve, surroundings, operations, output).await,
         Command::Launch(launch) => launch::run(launch, surroundings, output).await,
         Command::List(list) => list::run(list, surroundings, output).await,
         Command::Show(show) => show::run(show, surroundings, output).await,

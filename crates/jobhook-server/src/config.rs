@@ -16,6 +16,7 @@ mod measure;
 mod read;
 mod runner;
 mod section;
+mod service_runner;
 mod suggest;
 mod tree;
 mod variables;
@@ -34,6 +35,7 @@ pub use listen::{AddressError, DEFAULT_LISTEN, ListenError, listen_address, may_
 pub use measure::{MeasureError, duration, size};
 pub use runner::{LocalRunner, ProcessLimits, Runner, RunnerKind, Stdin};
 pub use section::{Auth, Hook, Limits, Server, Signature, Store, StoreKind, Token};
+pub use service_runner::ServiceRunner;
 
 use read::{Fault, read};
 use tree::{Node, Origin, SyntaxFault};
@@ -172,8 +174,9 @@ impl Config {
             return Err(ListenError::Public(url.clone()));
         }
         for Runner { name, kind } in &self.runners {
-            let RunnerKind::Local(local) = kind;
-            if local.run_as.is_some() {
+            if let RunnerKind::Local(local) = kind
+                && local.run_as.is_some()
+            {
                 return Err(ListenError::RunAs(name.clone()));
             }
         }

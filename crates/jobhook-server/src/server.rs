@@ -10,10 +10,11 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jobhook::Operations;
 use jobhook_engine::clock::SystemClock;
 use jobhook_engine::keyring::Keyring;
 use jobhook_engine::log::LogLimits;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, ListenError, RunnerKind};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
-use crate::runner::{LocalCommandError, LocalJobs, LocalRunner};
+use crate::runner::{LocalCommandError, LocalJobs, LocalRunner, ServiceRunner, ServiceRunnerError};
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::supervisor::{SupervisorError, SupervisorOptions};
 
@@ -81,11 +82,32 @@ pub enum StartError {
         /// Its name.
         name: String,
         /// Why.
-        source: LocalCommandError,
+        source: RunnerError,
     },
     /// There is nobody to own local jobs.
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
+}
+
+/// Why a runner cannot work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunnerError {
+    /// A LocalRunner.
+    #[error(transparent)]
+    Local(#[from] LocalCommandError),
+    /// A ServiceRunner.
+    #[error(transparent)]
+    Service(#[from] ServiceRunnerError),
+}
+
+/// What a server is made with.
+#[derive(Debug)]
+#[must_use = "nothing happens before `start`"]
+pub struct ServerBuilder {
+    config: Config,
+    data_directory: PathBuf,
+    operations: Operations,
 }
 
 fn in_use(error: &io::Error) -> &'static str {
@@ -103,6 +125,38 @@ impl Server {
     ///
     /// [`StartError`]; nothing runs then.
     pub async fn start(config: &Config, data_directory: &Path) -> Result<Server, StartError> {
+        let builder = Server::builder(config.clone(), data_directory);
+        builder.start().await
+    }
+
+    /// A server as `config` says, with its data in `data_directory`, and more.
+    pub fn builder(config: Config, data_directory: impl Into<PathBuf>) -> ServerBuilder {
+        ServerBuilder {
+            config,
+            data_directory: data_directory.into(),
+            operations: Operations::new(),
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Operations that run inside the server. Where no ServiceRunner is configured, one called
+    /// `service` takes those that no other runner does.
+    pub fn operations(self, operations: Operations) -> ServerBuilder {
+        ServerBuilder { operations, ..self }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(self) -> Result<Server, StartError> {
+        let ServerBuilder {
+            config,
+            data_directory,
+            operations,
+        } = &self;
         let hook = config.hook.url.parse()?;
         let data_dir = DataDir::open(data_directory)?;
         let key = data_dir.master_key()?;
@@ -117,7 +171,7 @@ impl Server {
         let listener = TcpListener::bind(wanted).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
 
-        let runners = runners(config, data_dir.path()).await?;
+        let runners = runners(config, data_dir.path(), operations).await?;
         let settings = Settings {
             max_clock_skew: config.hook.max_clock_skew,
             ..Settings::new(store.installation(), config.hook_address(address))
@@ -150,7 +204,9 @@ impl Server {
             _data_dir: data_dir,
         })
     }
+}
 
+impl Server {
     /// The address it listens on, with its real port.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -209,27 +265,61 @@ fn log_limits(config: &Config) -> LogLimits {
     }
 }
 
-/// The runners of the configuration, in its order.
-async fn runners(config: &Config, data_dir: &Path) -> Result<Vec<Arc<dyn Runner>>, StartError> {
+/// The runners of the configuration, in its order; and one for operations, if none is there.
+async fn runners(
+    config: &Config,
+    data_dir: &Path,
+    operations: &Operations,
+) -> Result<Vec<Arc<dyn Runner>>, StartError> {
     let mut runners: Vec<Arc<dyn Runner>> = Vec::new();
     // Also without a runner: jobs of one that was taken out of the configuration may be left.
     let jobs = LocalJobs::open(data_dir, SupervisorOptions::default()).await?;
+    let mut serves = false;
     for config::Runner { name, kind } in &config.runners {
-        let RunnerKind::Local(local) = kind;
-        let runner = LocalRunner::configured(
-            name,
-            local,
-            &config.directory,
-            config.hook.signature,
-            jobs.clone(),
-        )
-        .map_err(|source| StartError::Runner {
+        let refused = |source| StartError::Runner {
             name: name.clone(),
             source,
-        })?;
-        runners.push(Arc::new(runner));
+        };
+        runners.push(match kind {
+            RunnerKind::Local(local) => Arc::new(
+                LocalRunner::configured(
+                    name,
+                    local,
+                    &config.directory,
+                    config.hook.signature,
+                    jobs.clone(),
+                )
+                .map_err(|error| refused(error.into()))?,
+            ),
+            RunnerKind::Service(service) => {
+                serves = true;
+                Arc::new(
+                    ServiceRunner::configured(name, service, operations.clone())
+                        .map_err(|error| refused(error.into()))?,
+                )
+            }
+        });
+    }
+    if !serves && operations.ids().next().is_some() {
+        let name = free_name(config);
+        let service = config::ServiceRunner::default();
+        let runner = ServiceRunner::configured(&name, &service, operations.clone());
+        runners.push(Arc::new(runner.map_err(|error| StartError::Runner {
+            name,
+            source: error.into(),
+        })?));
     }
     Ok(runners)
+}
+
+/// `service`, unless a runner is called that.
+fn free_name(config: &Config) -> String {
+    let taken = |name: &str| config.runners.iter().any(|runner| runner.name == name);
+    let mut name = "service".to_owned();
+    while taken(&name) {
+        name.push('_');
+    }
+    name
 }
 
 fn to_usize(number: u64) -> usize {

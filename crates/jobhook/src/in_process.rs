@@ -152,6 +152,11 @@ impl Desk {
         self.shared.cancellation.cancel();
     }
 
+    /// Ends the job for whoever still holds it; what it has said up to here is still given.
+    pub fn close(&self) {
+        self.shared.change(|state| state.closed = true);
+    }
+
     fn step(&self) -> Step {
         let now = Instant::now();
         let state = &mut *self.shared.lock();

@@ -38,6 +38,7 @@ pub struct Operation {
     function: Arc<Function>,
     input_schema: fn() -> Value,
     output_schema: fn() -> Value,
+    blocks: bool,
 }
 
 impl Operation {
@@ -95,6 +96,12 @@ impl Operation {
             };
             blocking(work).boxed()
         })
+        .on_a_thread_of_its_own()
+    }
+
+    fn on_a_thread_of_its_own(mut self) -> Operation {
+        self.blocks = true;
+        self
     }
 
     fn of<I: JsonSchema, O: JsonSchema>(
@@ -107,6 +114,7 @@ impl Operation {
             function: Arc::new(function),
             input_schema: schema::of_input::<I>,
             output_schema: schema::of_output::<O>,
+            blocks: false,
         }
     }
 
@@ -121,6 +129,11 @@ impl Operation {
     /// What it is launched as.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether each call has a thread of its own, which goes on when the call's future is dropped.
+    pub fn is_blocking(&self) -> bool {
+        self.blocks
     }
 
     /// How it is described to a server, without its schemas.

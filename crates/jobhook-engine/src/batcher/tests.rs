@@ -97,7 +97,6 @@ fn insert(action_type: &str) -> Write {
     Write::Insert(Box::new(NewAction {
         id: ActionId::draw(NOW),
         action_type: action_type.into(),
-
         operation: false,
         schedule: None,
         arguments: None,

@@ -8,7 +8,7 @@
 
 use jobhook_protocol::{Delivery, Json, LineSource, Report, Status};
 
-use crate::action::{ActionId, NewAction, Timeouts};
+use crate::action::{Action, ActionId, LogMeter, NewAction, Timeouts};
 use crate::attempt::{Ending, Saw};
 use crate::clock::Timestamp;
 use crate::runner::{Output, OutputLine, Terms, TypeFilter};
@@ -37,7 +37,6 @@ pub fn of_type(action_type: &str) -> NewAction {
     NewAction {
         id: ActionId::draw(NOW),
         action_type: action_type.to_owned(),
-
         operation: false,
         schedule: None,
         arguments: None,
@@ -47,6 +46,38 @@ pub fn of_type(action_type: &str) -> NewAction {
         retry_of: None,
         traceparent: None,
         refusal: None,
+    }
+}
+
+/// An action of a type that a runner has just taken.
+pub fn taken(action_type: &str) -> Action {
+    let new = of_type(action_type);
+    Action {
+        id: new.id,
+        action_type: new.action_type,
+        operation: new.operation,
+        schedule: new.schedule,
+        status: Status::Starting,
+        attempt: 1,
+        attempts: new.attempts,
+        arguments: new.arguments,
+        results: None,
+        status_details: None,
+        error_name: None,
+        error_message: None,
+        created_at: NOW,
+        updated_at: NOW,
+        due_at: NOW,
+        scheduled: None,
+        expires_at: None,
+        started_at: None,
+        finished_at: None,
+        cancel: None,
+        retry_of: None,
+        timeouts: new.timeouts,
+        traceparent: None,
+        log: LogMeter::default(),
+        open: true,
     }
 }
 

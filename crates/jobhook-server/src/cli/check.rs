@@ -86,15 +86,24 @@ fn describe(config: &Config) -> Vec<String> {
         lines.push("runners    none: every action would end with \"no runner found\"".to_owned());
     }
     for Runner { name, kind } in &config.runners {
-        let RunnerKind::Local(runner) = kind;
-        let actions = match &runner.actions {
+        let takes = |actions: &Option<Vec<String>>, all: &str| match actions {
             Some(actions) => actions.join(", "),
-            None => "every type".to_owned(),
+            None => all.to_owned(),
         };
-        lines.push(format!(
-            "runner     {name}: {actions} → {} (LocalRunner, at most {} at once)",
-            runner.command, runner.concurrency
-        ));
+        let what = match kind {
+            RunnerKind::Local(runner) => format!(
+                "{} → {} (LocalRunner, at most {} at once)",
+                takes(&runner.actions, "every type"),
+                runner.command,
+                runner.concurrency
+            ),
+            RunnerKind::Service(runner) => format!(
+                "{} (ServiceRunner, at most {} at once)",
+                takes(&runner.actions, "every operation of this program"),
+                runner.concurrency
+            ),
+        };
+        lines.push(format!("runner     {name}: {what}"));
     }
     lines
 }
@@ -135,7 +144,9 @@ async fn has_tokens(database: &std::path::Path) -> Result<bool, String> {
 /// Looks whether a runner could start its jobs: its holes are known, its user and its command
 /// are there.
 fn runner(config: &Config, runner: &Runner, surroundings: &Surroundings) -> Vec<Finding> {
-    let RunnerKind::Local(settings) = &runner.kind;
+    let RunnerKind::Local(settings) = &runner.kind else {
+        return Vec::new();
+    };
     let name = &runner.name;
     let holes = LocalCommand::configured(settings, &config.directory)
         .check()

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use jobhook::{JobLayer, Operations};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::prelude::*;
 
 use super::exit::{Exit, Failure, Outcome, chain};
 use super::output::Output;
@@ -77,15 +80,20 @@ impl Local {
     }
 }
 
-pub(crate) async fn run(serve: Serve, surroundings: &Surroundings, output: &mut Output) -> Outcome {
+pub(crate) async fn run(
+    serve: Serve,
+    surroundings: &Surroundings,
+    operations: Operations,
+    output: &mut Output,
+) -> Outcome {
     let mut local = Local::find(&serve.local, surroundings)?;
     if let Some(listen) = serve.listen {
         local.config.server.listen = listen;
     }
-    start(local, output).await
+    start(local, operations, output).await
 }
 
-async fn start(local: Local, output: &mut Output) -> Outcome {
+async fn start(local: Local, operations: Operations, output: &mut Output) -> Outcome {
     // Before the first line is printed: who reads it may stop the server right away.
     let stop = stop_signal().map_err(|error| {
         Failure::new(
@@ -94,7 +102,9 @@ async fn start(local: Local, output: &mut Output) -> Outcome {
         )
     })?;
     write_log(&local)?;
-    let server = Server::start(&local.config, &local.data_directory)
+    let server = Server::builder(local.config, local.data_directory)
+        .operations(operations)
+        .start()
         .await
         .map_err(|error| Failure::new(Exit::Other, chain(&error)))?;
     output.line(&format!("jobhook is listening on {server}"))?;
@@ -120,12 +130,14 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 /// Sends the log to standard error, as `JOBHOOK_LOG` says.
 fn write_log(local: &Local) -> Result<(), Failure> {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(local.log_filter()?)
-        .with_writer(std::io::stderr);
-    let log = log
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_filter(local.log_filter()?);
+    // What operations say inside this server belongs to their jobs, whatever the server logs.
+    let of_jobs = JobLayer::scoped().with_filter(LevelFilter::INFO);
+    let log = tracing_subscriber::registry().with(of_jobs).with(log);
     // Fails only if an embedder has set up a log before, and then that one counts.
     let _ = log.try_init();
     Ok(())

@@ -58,6 +58,7 @@ fn the_page_has_every_key() {
     has_keys::<Token>("`[auth]`");
     has_keys::<Store>("`[store]`");
     has_keys::<LocalRunner>("`[runners.NAME]`");
+    has_keys::<ServiceRunner>("`[runners.NAME]` of type ServiceRunner");
     has_keys::<ProcessLimits>("`[runners.NAME.limits]`");
     for section in SECTIONS {
         assert!(PAGE.contains(&format!("\n## `[{section}")), "{section}");
@@ -71,7 +72,9 @@ fn the_pages_example_is_a_configuration() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(FILE), example).unwrap();
     let config = Config::load(None, &Surroundings::new(directory.path(), [])).unwrap();
-    let RunnerKind::Local(runner) = &config.runners[0].kind;
+    let RunnerKind::Local(runner) = &config.runners[0].kind else {
+        panic!("the example's first runner is a LocalRunner");
+    };
     assert_eq!(runner.limits.memory, Some(2 << 30));
     crate::runner::LocalCommand::configured(runner, &config.directory)
         .check()

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use super::measure::{read_a_duration, read_some_size};
 use super::read::{Fault, read};
 use super::section::Signature;
+use super::service_runner::ServiceRunner;
 use super::suggest::did_you_mean;
 use super::tree::Node;
 
@@ -29,7 +30,38 @@ pub struct Runner {
 #[non_exhaustive]
 pub enum RunnerKind {
     /// `type = "LocalRunner"`: starts a program on this machine.
-    Local(LocalRunner),
+    Local(Box<LocalRunner>),
+    /// `type = "ServiceRunner"`: runs operations inside the server.
+    Service(ServiceRunner),
+}
+
+/// What is wrong with `key` of a runner, and where.
+pub(super) fn fault(node: &Node, key: &str, what: &str) -> Fault {
+    let origin = node.get(key).map_or(&node.origin, |node| &node.origin);
+    Fault::new(what).at(origin).under(key)
+}
+
+/// Refuses what would make a runner that never starts anything.
+pub(super) fn starts_something(
+    node: &Node,
+    actions: Option<&[String]>,
+    concurrency: u32,
+) -> Result<(), Fault> {
+    if actions.is_some_and(<[String]>::is_empty) {
+        return Err(fault(
+            node,
+            "actions",
+            "an empty list takes no action at all; leave the key out to take every type",
+        ));
+    }
+    if concurrency == 0 {
+        return Err(fault(
+            node,
+            "concurrency",
+            "0 would never start a job; 1 is the least",
+        ));
+    }
+    Ok(())
 }
 
 /// `type = "LocalRunner"`: each job is a process of its own on this machine.
@@ -139,8 +171,8 @@ const OWN: &[&str] = &[
 ];
 
 /// The types there are, and those that only Webda has yet.
-const TYPES: &[&str] = &["LocalRunner"];
-const NOT_YET: &[&str] = &["ServiceRunner", "KubeRunner"];
+const TYPES: &[&str] = &["LocalRunner", "ServiceRunner"];
+const NOT_YET: &[&str] = &["KubeRunner"];
 
 impl Runner {
     /// Reads `[runners.{name}]`.
@@ -163,10 +195,15 @@ impl Runner {
         match word.rsplit('/').next().unwrap_or_default() {
             "LocalRunner" => Ok(Runner {
                 name: name.to_owned(),
-                kind: RunnerKind::Local(LocalRunner::read(node)?),
+                kind: RunnerKind::Local(Box::new(LocalRunner::read(node)?)),
+            }),
+            "ServiceRunner" => Ok(Runner {
+                name: name.to_owned(),
+                kind: RunnerKind::Service(ServiceRunner::read(node)?),
             }),
             later if NOT_YET.contains(&later) => Err(Fault::new(format_args!(
-                "a {later} is not available in this version; there is only the LocalRunner"
+                "a {later} is not available in this version; there are `{}`",
+                TYPES.join("`, `")
             ))
             .at(&kind.origin)
             .under("type")),
@@ -184,10 +221,7 @@ impl Runner {
 
 impl LocalRunner {
     fn read(node: &Node) -> Result<LocalRunner, Fault> {
-        let at = |key: &str, what: &str| {
-            let origin = node.get(key).map_or(&node.origin, |node| &node.origin);
-            Fault::new(what).at(origin).under(key)
-        };
+        let at = |key: &str, what: &str| fault(node, key, what);
         if node.get("command").is_none() {
             return Err(Fault::new(
                 "the runner has no command; it needs one, as in command = \"sh\"",
@@ -199,18 +233,7 @@ impl LocalRunner {
         if runner.command.trim().is_empty() {
             return Err(at("command", "the command is empty"));
         }
-        if runner.actions.as_ref().is_some_and(Vec::is_empty) {
-            return Err(at(
-                "actions",
-                "an empty list takes no action at all; leave the key out to take every type",
-            ));
-        }
-        if runner.concurrency == 0 {
-            return Err(at(
-                "concurrency",
-                "0 would never start a job; 1 is the least",
-            ));
-        }
+        starts_something(node, runner.actions.as_deref(), runner.concurrency)?;
         let webda: WebdaOptions = match node.get("options") {
             Some(options) => read(options).map_err(|fault| fault.under("options"))?,
             None => WebdaOptions::default(),
@@ -249,11 +272,11 @@ impl LocalRunner {
     }
 }
 
-fn hundred() -> u32 {
+pub(super) fn hundred() -> u32 {
     100
 }
 
-fn ten_seconds() -> Duration {
+pub(super) fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
@@ -269,7 +292,9 @@ fn jobhook() -> String {
     "jobhook".to_owned()
 }
 
-fn read_actions<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Vec<String>>, D::Error> {
+pub(super) fn read_actions<'de, D: Deserializer<'de>>(
+    source: D,
+) -> Result<Option<Vec<String>>, D::Error> {
     let texts = Texts("a list of action types, such as [\"WordCount\"]");
     source.deserialize_seq(texts).map(Some)
 }

@@ -20,9 +20,11 @@ fn refused(text: &str, message: &str) {
 }
 
 #[track_caller]
-fn local(text: &str) -> LocalRunner {
+fn local(text: &str) -> Box<LocalRunner> {
     let config = load(text, &[]).unwrap();
-    let RunnerKind::Local(runner) = config.runners.into_iter().next().unwrap().kind;
+    let RunnerKind::Local(runner) = config.runners.into_iter().next().unwrap().kind else {
+        panic!("a LocalRunner was written");
+    };
     runner
 }
 
@@ -221,17 +223,39 @@ fn a_type_of_runner_that_is_not_there_is_refused() {
         "[runners.any]\ntype = \"LocalRuner\"\n",
         "jobhook.toml:2:8: runners.any.type: there is no type of runner `LocalRuner`; did you mean `LocalRunner`?",
     );
-    for later in ["ServiceRunner", "KubeRunner"] {
-        refused(
-            &format!("[runners.any]\ntype = \"{later}\"\n"),
-            &format!(
-                "jobhook.toml:2:8: runners.any.type: a {later} is not available in this version; there is only the LocalRunner"
-            ),
-        );
-    }
+    refused(
+        "[runners.any]\ntype = \"KubeRunner\"\n",
+        "jobhook.toml:2:8: runners.any.type: a KubeRunner is not available in this version; there are `LocalRunner`, `ServiceRunner`",
+    );
     refused(
         "[runners.any]\ncommand = \"a\"\n",
-        "jobhook.toml:1:1: runners.any: the runner has no type; there is `LocalRunner`, as in type = \"LocalRunner\"",
+        "jobhook.toml:1:1: runners.any: the runner has no type; there is `LocalRunner`, `ServiceRunner`, as in type = \"LocalRunner\"",
+    );
+}
+
+#[test]
+fn a_runner_of_operations_has_keys_of_its_own() {
+    let config = load(
+        "[runners.ops]\ntype = \"Webda/ServiceRunner\"\nactions = [\"A.b\"]\nconcurrencyLimit = 7\n\
+         grace = \"1s\"\nthreads = 2\nonlyHttpHook = true\n",
+        &[],
+    );
+    let kind = config.unwrap().runners.remove(0).kind;
+    let wanted = ServiceRunner {
+        actions: Some(vec!["A.b".into()]),
+        concurrency: 7,
+        grace: Duration::from_secs(1),
+        threads: 2,
+        only_http_hook: true,
+    };
+    assert_eq!(kind, RunnerKind::Service(wanted));
+    refused(
+        "[runners.ops]\ntype = \"ServiceRunner\"\nthreads = 0\n",
+        "jobhook.toml:3:11: runners.ops.threads: 0 would never run an operation; 1 is the least",
+    );
+    refused(
+        "[runners.ops]\ntype = \"ServiceRunner\"\ncommand = \"sh\"\n",
+        "jobhook.toml:3:1: unknown key `command` in [runners.ops]",
     );
 }
 
@@ -401,7 +425,9 @@ fn a_variable_goes_over_the_file() {
     assert_eq!(config.server.listen.port(), 2);
     assert_eq!(config.hook.max_clock_skew, None);
     assert_eq!(config.runners.len(), 1);
-    let RunnerKind::Local(runner) = &config.runners[0].kind;
+    let RunnerKind::Local(runner) = &config.runners[0].kind else {
+        panic!("a LocalRunner was written");
+    };
     assert_eq!(runner.command, "7");
     assert_eq!(runner.args, ["x", "y"]);
     assert!(!runner.auto_status);

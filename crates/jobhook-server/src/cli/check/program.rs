@@ -105,8 +105,11 @@ mod tests {
         let surroundings = Surroundings::new(directory, []);
         let config = crate::config::Config::load(None, &surroundings).unwrap();
         let crate::config::RunnerKind::Local(runner) =
-            config.runners.into_iter().next().unwrap().kind;
-        runner
+            config.runners.into_iter().next().unwrap().kind
+        else {
+            panic!("a LocalRunner was written");
+        };
+        *runner
     }
 
     #[test]

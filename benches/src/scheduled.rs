@@ -1,0 +1,103 @@
+//! (e) What a million actions that wait for their time cost: an idle server's processor time, and
+//! how late those that are due begin. The same without them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, ensure};
+use serde_json::json;
+
+use crate::client::Client;
+use crate::operations::{CONFIG, NOW};
+use crate::server::Server;
+
+const WAITING: usize = 1_000_000;
+const DUE: usize = 500;
+/// Stored in one request.
+const PAGE: usize = 1_000;
+const IDLE: Duration = Duration::from_secs(20);
+/// From now to when the due ones are due.
+const AHEAD: Duration = Duration::from_secs(3);
+
+pub(crate) async fn run() -> anyhow::Result<()> {
+    println!("  waiting  idle CPU  begun late: p50      p99  last of {DUE}");
+    for waiting in [0, WAITING] {
+        let server = Server::embedded(CONFIG).await?;
+        let mut api = Client::connect(&server.url).await?;
+        let in_a_year = since_epoch()? + Duration::from_secs(365 * 86_400);
+        launch(&mut api, waiting, in_a_year).await?;
+        let cpu = idle_cpu(&server).await?;
+        let mut late = lateness(&mut api).await?;
+        late.sort_unstable();
+        let at = |share: f64| late[(share * (late.len() - 1) as f64) as usize].as_secs_f64() * 1e3;
+        println!(
+            "{waiting:>9}  {:>7.2}%  {:>13.1} ms  {:>4.1} ms  {:>8.1} ms",
+            cpu * 100.0,
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+        server.stop().await?;
+    }
+    Ok(())
+}
+
+/// Launches so many for one time.
+async fn launch(api: &mut Client, count: usize, at: Duration) -> anyhow::Result<()> {
+    let at_ms = u64::try_from(at.as_millis())?;
+    let mut left = count;
+    while left > 0 {
+        let page = vec![json!({"operationId": NOW, "scheduled": at_ms}); left.min(PAGE)];
+        api.json("POST", "/api/v1/actions", &serde_json::to_string(&page)?)
+            .await?;
+        left -= page.len();
+    }
+    Ok(())
+}
+
+/// The share of one processor that the server takes while nothing is due.
+async fn idle_cpu(server: &Server) -> anyhow::Result<f64> {
+    // What the launches left to do is done by then.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = ticks(server.pid()?)?;
+    tokio::time::sleep(IDLE).await;
+    let ticks = ticks(server.pid()?)? - before;
+    // A tick is 10 ms on Linux, whatever the kernel's own clock.
+    Ok(ticks as f64 / 100.0 / IDLE.as_secs_f64())
+}
+
+/// Processor time of a process, user and system, in ticks.
+fn ticks(pid: u32) -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name may hold anything, and ends with the last parenthesis.
+    let fields = stat.rsplit(") ").next().context("fields")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}
+
+/// How long after their time the due ones began.
+async fn lateness(api: &mut Client) -> anyhow::Result<Vec<Duration>> {
+    // To a second, since the server rounds down.
+    let due = Duration::from_secs((since_epoch()? + AHEAD).as_secs());
+    launch(api, DUE, due).await?;
+    loop {
+        let path = format!("/api/v1/actions?status=SUCCESS&limit={DUE}");
+        let done = api.json("GET", &path, "").await?;
+        let done = done["actions"].as_array().context("a list")?;
+        if done.len() == DUE {
+            return done
+                .iter()
+                .map(|action| {
+                    let began = action["results"].as_u64().context("nanoseconds")?;
+                    let began = Duration::from_nanos(began);
+                    ensure!(began >= due, "nothing begins before its time: {action}");
+                    Ok(began - due)
+                })
+                .collect();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn since_epoch() -> anyhow::Result<Duration> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?)
+}
