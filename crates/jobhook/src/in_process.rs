@@ -64,7 +64,7 @@ const SERVER: &str = "the server that this job runs in";
 pub fn open(mut environment: JobEnvironment, standing: Standing) -> (Job, Desk) {
     // Without it the job would speak the original's words.
     environment.attempt.get_or_insert(1);
-    let outbox = Outbox::new(Numbering::None, SPOOL_BYTES);
+    let outbox = Outbox::new(Numbering::Needless, SPOOL_BYTES);
     let shared = Arc::new(Shared::new(SERVER.to_owned(), outbox));
     shared.lock().standing = Some(Arc::new(standing));
     let handle = Handle::new(shared.clone(), environment, FLUSH_LIMIT).without_waiting();

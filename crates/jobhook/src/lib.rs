@@ -35,6 +35,7 @@ mod operations;
 mod outbox;
 mod page;
 mod primitives;
+mod program;
 mod receipt;
 mod report;
 mod schema;

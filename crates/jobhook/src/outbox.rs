@@ -56,7 +56,8 @@ pub(crate) enum Numbering {
     /// By the reporter's name and a number.
     By(Arc<str>),
     /// They need not be: each is handed over once.
-    None,
+    #[cfg(feature = "in-process")]
+    Needless,
     /// They cannot be: the server is one of the original.
     Unknown,
 }

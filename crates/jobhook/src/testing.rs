@@ -19,10 +19,15 @@
 //! It checks signatures, time and fields as a server does, applies a numbered report once, and
 //! can be told to behave badly: see [`Behaviour`]. It keeps everything in memory and has no
 //! state machine but that a final status stays.
+//!
+//! An [operation](crate::Operations) needs not even that: [`run`] calls it, and collects what it
+//! says.
 
 mod fake_hook;
+mod ran;
 mod request;
 mod rules;
 
 pub use fake_hook::{Behaviour, FakeHook};
+pub use ran::{Ran, run};
 pub use rules::Received;

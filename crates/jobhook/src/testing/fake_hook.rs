@@ -147,6 +147,11 @@ impl FakeHook {
         Ok(())
     }
 
+    /// Makes the action one that was launched as this operation.
+    pub fn set_operation(&self, id: impl Into<String>) {
+        self.shared.lock().records.operation_id = Some(id.into());
+    }
+
     /// Sets the hook's clock apart from the machine's, in milliseconds.
     pub fn set_clock_offset_ms(&self, offset_ms: i64) {
         self.shared.lock().records.clock_offset_ms = offset_ms;

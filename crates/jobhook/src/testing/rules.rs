@@ -25,6 +25,7 @@ pub struct Received {
 #[derive(Debug)]
 pub(crate) struct Records {
     pub(crate) environment: JobEnvironment,
+    pub(crate) operation_id: Option<String>,
     pub(crate) arguments: Option<Json>,
     /// In the order of applying.
     pub(crate) received: Vec<Received>,
@@ -42,6 +43,7 @@ impl Records {
     pub(crate) fn new(environment: JobEnvironment) -> Records {
         Records {
             environment,
+            operation_id: None,
             arguments: None,
             received: Vec::new(),
             requests: 0,
@@ -136,7 +138,7 @@ impl Records {
         let status = self.status().unwrap_or(Status::Running);
         let time = "2026-01-01T00:00:00.000Z";
         let mut answer = BTreeMap::from([
-            ("type", text("Fake")),
+            ("type", text(self.operation_id.as_deref().unwrap_or("Fake"))),
             ("uuid", text(&self.environment.id)),
             ("status", text(&status.to_string())),
             ("attempt", number(self.environment.attempt.unwrap_or(1))),
@@ -144,6 +146,9 @@ impl Records {
             ("_creationDate", text(time)),
             ("_lastUpdate", text(time)),
         ]);
+        if let Some(id) = &self.operation_id {
+            answer.insert("operationId", text(id));
+        }
         if let Some(arguments) = &self.arguments {
             answer.insert("arguments", arguments.clone());
         }
