@@ -12,6 +12,7 @@ mod end;
 mod heartbeat;
 #[cfg(feature = "tracing")]
 mod layer;
+mod operations;
 mod order;
 mod outage;
 mod server;

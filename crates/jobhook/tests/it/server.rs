@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobhook::{Job, Launch, Launcher, ListQuery, Report, Seen, Status};
+use jobhook::{Job, Json, Launch, Launcher, ListQuery, Operations, Report, Seen, Status};
 use jobhook_engine::clock::{Clock, SystemClock};
 use jobhook_engine::keyring::{Keyring, MasterKey};
 use jobhook_engine::log::LogLimits;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{PATIENCE, lines};
 
 struct Server {
+    engine: Engine,
     address: SocketAddr,
     closing: CancellationToken,
     jobs: mpsc::UnboundedReceiver<HandJob>,
@@ -29,7 +30,8 @@ impl Server {
     async fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (runner, jobs) = HandRunner::new("hand", TypeFilter::only(["Any"]), 100);
+        let (runner, jobs) =
+            HandRunner::new("hand", TypeFilter::only(["Any", "Number.double"]), 100);
         let engine = Engine::new(
             Arc::new(MemoryStore::new(LogLimits::default())),
             vec![runner],
@@ -41,7 +43,7 @@ impl Server {
         let closing = CancellationToken::new();
         let limits = HttpLimits::default();
         let surface = Surface {
-            engine,
+            engine: engine.clone(),
             hook: HookPath::default(),
             access: Access::default(),
             limits,
@@ -50,6 +52,7 @@ impl Server {
         let serving = serve(listener, router(surface), limits, closing.clone(), PATIENCE);
         tokio::spawn(serving);
         Server {
+            engine,
             address,
             closing,
             jobs,
@@ -117,6 +120,41 @@ async fn an_action_is_launched_run_followed_and_listed() {
         ..ListQuery::default()
     };
     assert_eq!(launcher.list(&query).await.unwrap().actions.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_finds_its_input_and_returns_its_results() {
+    async fn double(job: Job, n: u32) -> anyhow::Result<u32> {
+        job.log("doubling")?;
+        job.progress(1, 1)?;
+        Ok(n * 2)
+    }
+    let operations = Operations::new().operation("Number.double", double);
+    let mut server = Server::start().await;
+    for (input, status, results) in [
+        ("21", Status::Success, Some("42")),
+        ("[]", Status::Error, None),
+    ] {
+        let launch = jobhook_engine::Launch {
+            action_type: "Number.double".to_owned(),
+            operation: true,
+            arguments: Some(Json::from_text(input.to_owned()).unwrap()),
+            attempts: 1,
+            ..jobhook_engine::Launch::default()
+        };
+        let launched = server.engine.launch(vec![launch]).await.unwrap();
+        let (hand, job) = server.job().await;
+        let outcome = operations.run_job(job).await;
+        let code = i32::from(outcome.is_err());
+        hand.exits(code, SystemClock.now()).await;
+        let id = launched[0].id.to_string();
+        let end = server.launcher().wait(&id).await.unwrap();
+        assert_eq!(end.status, status);
+        assert_eq!(end.operation_id.as_deref(), Some("Number.double"));
+        assert_eq!(end.results.as_ref().map(Json::as_str), results);
+        let name = outcome.err().map(|failure| failure.name);
+        assert_eq!(end.error_name, name);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
