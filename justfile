@@ -110,7 +110,7 @@ check-wheels: wheels
 # The server, and the example that has to be compiled.
 [private]
 build:
-    cargo build --package jobhook-server --package rust-word-count
+    cargo build --package jobhook-server --package rust-word-count --package rust-operation
 
 # The test runner and the dependency checker, once, into .tools/.
 [private]

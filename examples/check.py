@@ -251,6 +251,17 @@ def rust_says_how_far_it_came_when_it_is_cancelled(folder):
     assert re.fullmatch(r"Error: asked to stop after \d+ lines", last), log
 
 
+def a_rust_operation_is_a_child_process(_):
+    sales = [{"region": region, "cents": 100} for region in ("north", "south", "north")]
+    code, action, log = launch("Report.Generate", {"sales": sales})
+    expect((code, action["status"]), (0, "SUCCESS"))
+    expect(action["results"], {"total": 300, "regions": {"north": 200, "south": 100}})
+    expect(action["statusDetails"], {"progress": 100, "done": 3, "total": 3})
+    expect(
+        texts(log, "job"), ["INFO rust_operation: adding up sales=3", "north: 200", "south: 100"]
+    )
+
+
 def an_unmodified_job_py_works(path):
     code, action, log = launch("JobPy", {"path": str(Path(path).resolve())})
     assert code == 0, [action, *log]
@@ -273,6 +284,7 @@ CHECKS = [
     rust_counts_the_same_words,
     rust_reports_the_error_of_the_program,
     rust_says_how_far_it_came_when_it_is_cancelled,
+    a_rust_operation_is_a_child_process,
 ]
 
 

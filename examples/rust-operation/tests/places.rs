@@ -1,5 +1,10 @@
 //! The same function in a test and as a child process; and what else its program does.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
 use std::process::{Command, Output};
 
 use jobhook::Status;
@@ -49,8 +54,9 @@ async fn a_child_says_what_the_function_says_in_a_test() {
     assert_eq!(lines.remove(0), "INFO rust_operation: adding up sales=3");
     assert_eq!(lines, ran.lines);
     let reports = hook.reports();
-    let progress = reports.iter().filter_map(|it| it.report.progress.as_ref());
-    assert_eq!(progress.last(), ran.progress.last());
+    let mut newest_first = reports.iter().rev();
+    let progress = newest_first.find_map(|it| it.report.progress.as_ref());
+    assert_eq!(progress, ran.progress.last());
     assert_eq!(ran.progress.last().unwrap().percent, Some(100.0));
 }
 
