@@ -277,8 +277,8 @@ mod tests {
         drop(job);
         let reports = all(desk).await;
         assert!(reports.iter().all(|report| report.delivery.is_none()));
-        let progress = reports.iter().filter_map(|it| it.progress.as_ref());
-        let last = progress.last().unwrap();
+        let mut newest_first = reports.iter().rev();
+        let last = newest_first.find_map(|it| it.progress.as_ref()).unwrap();
         assert_eq!((last.done, last.percent), (Some(4.0), Some(100.0)));
         let lines: Vec<_> = reports.iter().flat_map(|report| &report.logs).collect();
         assert_eq!(lines, ["one\u{fffd}", "two"]);

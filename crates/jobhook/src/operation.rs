@@ -222,7 +222,7 @@ async fn blocking(work: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     }
 }
 
-#[cfg(all(test, feature = "in-process"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Standing, in_process};
