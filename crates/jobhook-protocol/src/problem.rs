@@ -87,6 +87,18 @@ codes! {
     InvalidParameter = (400, "invalid_parameter", "A parameter is invalid");
     /// No such action.
     ActionNotFound = (404, "action_not_found", "There is no such action");
+    /// No such operation.
+    UnknownOperation = (404, "unknown_operation", "There is no such operation");
+    /// The claims of who asks do not fit the operation's permission.
+    NotPermitted = (403, "not_permitted", "The operation's permission forbids this");
+    /// The input does not fit the operation's schema.
+    InvalidInput = (400, "invalid_input", "The input does not fit the operation's schema");
+    /// The results do not fit the operation's schema.
+    InvalidOutput = (422, "invalid_output", "The results do not fit the operation's schema");
+    /// An operation was launched as a plain type.
+    OperationNeedsInput = (400, "operation_needs_input", "An operation is launched with operationId and input");
+    /// Not a time that an action can be scheduled for.
+    InvalidSchedule = (400, "invalid_schedule", "The scheduled time is invalid");
     /// Cancel of a final action.
     AlreadyFinal = (409, "already_final", "The action is already final");
     /// Retry of a live action.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! serve  token  check          on the server's machine: configuration and data directory
-//! launch list show logs        anywhere: JOBHOOK_URL and JOBHOOK_TOKEN
-//! cancel retry
+//! launch operations             anywhere: JOBHOOK_URL and JOBHOOK_TOKEN
+//! list show logs cancel retry
 //! report log                   inside a job: JOB_*
 //! ```
 //!
@@ -21,6 +21,7 @@ mod launch;
 mod list;
 mod log;
 mod logs;
+mod operations;
 mod output;
 mod report;
 mod serve;
@@ -57,6 +58,7 @@ A server's address is read from JOBHOOK_URL, a token from JOBHOOK_TOKEN.";
 enum Command {
     Serve(serve::Serve),
     Launch(launch::Launch),
+    Operations(operations::Operations),
     List(list::List),
     Show(show::Show),
     Logs(logs::Logs),
@@ -157,6 +159,7 @@ async fn dispatch(
     match command {
         Command::Serve(serve) => serve::run(serve, surroundings, operations, output).await,
         Command::Launch(launch) => launch::run(launch, surroundings, output).await,
+        Command::Operations(operations) => operations::run(operations, surroundings, output).await,
         Command::List(list) => list::run(list, surroundings, output).await,
         Command::Show(show) => show::run(show, surroundings, output).await,
         Command::Logs(logs) => logs::run(logs, surroundings, output).await,

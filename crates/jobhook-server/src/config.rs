@@ -34,7 +34,9 @@ pub use directory::{NoDataDirectory, Surroundings};
 pub use listen::{AddressError, DEFAULT_LISTEN, ListenError, listen_address, may_listen};
 pub use measure::{MeasureError, duration, size};
 pub use runner::{LocalRunner, ProcessLimits, Runner, RunnerKind, Stdin};
-pub use section::{Auth, Hook, Limits, Server, Signature, Store, StoreKind, Token};
+pub use section::{
+    Auth, Hook, Limits, Operations, Scheduler, Server, Signature, Store, StoreKind, Token,
+};
 pub use service_runner::ServiceRunner;
 
 use read::{Fault, read};
@@ -43,8 +45,17 @@ use tree::{Node, Origin, SyntaxFault};
 /// The name looked for in the working directory.
 const FILE: &str = "jobhook.toml";
 /// Sections that later versions know.
-const NOT_YET: &[&str] = &["keys", "schedules", "stores", "operations"];
-const SECTIONS: &[&str] = &["server", "hook", "limits", "auth", "store", "runners"];
+const NOT_YET: &[&str] = &["keys", "schedules", "stores"];
+const SECTIONS: &[&str] = &[
+    "server",
+    "hook",
+    "limits",
+    "auth",
+    "store",
+    "operations",
+    "scheduler",
+    "runners",
+];
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +71,10 @@ pub struct Config {
     pub auth: Auth,
     /// `[store]`
     pub store: Store,
+    /// `[operations]`
+    pub operations: Operations,
+    /// `[scheduler]`
+    pub scheduler: Scheduler,
     /// `[runners.NAME]`, in the order of the file.
     pub runners: Vec<Runner>,
     /// The file it was read from.
@@ -282,6 +297,8 @@ fn sections(root: &Node) -> Result<Config, Fault> {
             "limits" => read(node).map(|section| config.limits = section),
             "auth" => read(node).map(|section| config.auth = section),
             "store" => read(node).map(|section| config.store = section),
+            "operations" => read(node).map(|section| config.operations = section),
+            "scheduler" => read(node).map(|section| config.scheduler = section),
             "runners" => runners(node).map(|runners| config.runners = runners),
             later if NOT_YET.contains(&later) => {
                 return Err(

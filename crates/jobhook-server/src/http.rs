@@ -1,7 +1,8 @@
 //! The HTTP surface: the hook that jobs report to, and the management API.
 //!
 //! ```text
-//! listen ─▶ guard ─┬─▶ report                    {hook}, {hook}/status
+//! listen ─▶ guard ─┬─▶ report                    POST {hook}, {hook}/status
+//!                  ├─▶ auth ─▶ operations        GET {hook}, PUT {hook}/{operationId}
 //!                  ├─▶ auth ─▶ actions, logs     /api/v1/…
 //!                  └─▶ health                    /healthz, /readyz, /.well-known/jobhook
 //! ```
@@ -23,10 +24,12 @@ mod launch;
 mod listen;
 mod logs;
 mod loopback;
+mod operations;
 mod posted;
 mod query;
 mod refusal;
 mod report;
+mod scheduled;
 mod sse;
 mod tail;
 
@@ -34,9 +37,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use jobhook_engine::Engine;
 use tokio_util::sync::CancellationToken;
+
+use crate::operations::Catalogue;
 
 pub use auth::{Access, Grant, StaticToken};
 pub use hook_path::{BadHookPath, HookPath};
@@ -52,6 +57,10 @@ pub struct Surface {
     pub hook: HookPath,
     /// Who may use the management API.
     pub access: Access,
+    /// What can be launched by name.
+    pub catalogue: Arc<Catalogue>,
+    /// Scheduled times are rounded down to a multiple of this.
+    pub resolution: Duration,
     /// What is too much, or too slow.
     pub limits: HttpLimits,
     /// Cancelled when the server shuts down: streams end then.
@@ -100,15 +109,29 @@ pub fn router(surface: Surface) -> Router {
         .route("/actions/{uuid}/logs", get(logs::read))
         .route("/actions/{uuid}/cancel", post(actions::cancel))
         .route("/actions/{uuid}/retry", post(actions::retry))
+        .route("/operations", get(operations::list))
         .method_not_allowed_fallback(guard::method_not_allowed)
         .fallback(guard::not_found)
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&surface),
             auth::admit,
         ));
+    // At the hook's address, and yet behind the door of the management API.
+    let admitted = |route: MethodRouter<Arc<Surface>>| {
+        let surface = Arc::clone(&surface);
+        route.route_layer(axum::middleware::from_fn_with_state(surface, auth::admit))
+    };
+    let (names, launch) = (get(operations::names), put(operations::launch));
     Router::new()
-        .route(surface.hook.as_str(), post(report::take))
-        .route(&surface.hook.status(), post(report::take))
+        .route(
+            surface.hook.as_str(),
+            admitted(names).merge(post(report::take)),
+        )
+        .route(
+            &surface.hook.status(),
+            post(report::take).merge(admitted(launch.clone())),
+        )
+        .route(&surface.hook.operation(), admitted(launch))
         .route("/healthz", get(health::lives))
         .route("/readyz", get(health::is_ready))
         .route("/.well-known/jobhook", get(health::describe))

@@ -8,6 +8,7 @@ pub mod config;
 mod crash;
 pub mod data_dir;
 pub mod http;
+pub mod operations;
 pub mod runner;
 pub mod server;
 pub mod store;

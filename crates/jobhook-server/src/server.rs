@@ -1,7 +1,7 @@
 //! Puts a server together: data directory, store, runners, engine, listener.
 //!
 //! ```text
-//! lock ─▶ key ─▶ store ─▶ may it listen? ─▶ bind ─▶ runners ─▶ engine ─▶ serve
+//! operations ─▶ lock ─▶ key ─▶ store ─▶ may it listen? ─▶ bind ─▶ runners ─▶ engine ─▶ serve
 //! ```
 //!
 //! Whatever can be wrong is found before anything is started, in this order. When a server
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, ListenError, RunnerKind};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
+use crate::operations::{Catalogue, CatalogueError};
 use crate::runner::{LocalCommandError, LocalJobs, LocalRunner, ServiceRunner, ServiceRunnerError};
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::supervisor::{SupervisorError, SupervisorOptions};
@@ -84,6 +85,12 @@ pub enum StartError {
         /// Why.
         source: RunnerError,
     },
+    /// Operations of this program cannot be what they are called.
+    #[error(transparent)]
+    Registry(#[from] jobhook::Error),
+    /// Operations are not defined as they should be.
+    #[error(transparent)]
+    Operations(#[from] CatalogueError),
     /// There is nobody to own local jobs.
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
@@ -158,6 +165,9 @@ impl ServerBuilder {
             operations,
         } = &self;
         let hook = config.hook.url.parse()?;
+        let mut catalogue = Catalogue::load(&config.operations.files, &config.directory)?;
+        catalogue.add(operations.definitions()?, "this program")?;
+        let catalogue = Arc::new(catalogue);
         let data_dir = DataDir::open(data_directory)?;
         let key = data_dir.master_key()?;
         let store = Arc::new(SqliteStore::open(&data_dir.database(), log_limits(config)).await?);
@@ -171,7 +181,7 @@ impl ServerBuilder {
         let listener = TcpListener::bind(wanted).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
 
-        let runners = runners(config, data_dir.path(), operations).await?;
+        let runners = runners(config, data_dir.path(), operations, &catalogue).await?;
         let settings = Settings {
             max_clock_skew: config.hook.max_clock_skew,
             ..Settings::new(store.installation(), config.hook_address(address))
@@ -193,6 +203,8 @@ impl ServerBuilder {
             engine,
             hook,
             access,
+            catalogue,
+            resolution: config.scheduler.resolution,
             limits,
             closing: CancellationToken::new(),
         };
@@ -250,10 +262,7 @@ fn static_tokens(config: &Config) -> Vec<StaticToken> {
     let tokens = config.auth.tokens.iter();
     let token = |token: &config::Token| StaticToken {
         hash: token.sha256,
-        grant: Grant {
-            name: token.name.clone(),
-            scope: token.scope,
-        },
+        grant: Grant::new(&token.name, token.scope, &token.claims),
     };
     tokens.map(token).collect()
 }
@@ -270,10 +279,14 @@ async fn runners(
     config: &Config,
     data_dir: &Path,
     operations: &Operations,
+    catalogue: &Arc<Catalogue>,
 ) -> Result<Vec<Arc<dyn Runner>>, StartError> {
     let mut runners: Vec<Arc<dyn Runner>> = Vec::new();
     // Also without a runner: jobs of one that was taken out of the configuration may be left.
     let jobs = LocalJobs::open(data_dir, SupervisorOptions::default()).await?;
+    let service_runner = |name: &str, settings: &config::ServiceRunner| {
+        ServiceRunner::configured(name, settings, operations.clone(), Arc::clone(catalogue))
+    };
     let mut serves = false;
     for config::Runner { name, kind } in &config.runners {
         let refused = |source| StartError::Runner {
@@ -281,29 +294,26 @@ async fn runners(
             source,
         };
         runners.push(match kind {
-            RunnerKind::Local(local) => Arc::new(
-                LocalRunner::configured(
-                    name,
-                    local,
-                    &config.directory,
-                    config.hook.signature,
-                    jobs.clone(),
-                )
-                .map_err(|error| refused(error.into()))?,
-            ),
-            RunnerKind::Service(service) => {
-                serves = true;
+            RunnerKind::Local(local) => {
+                let mut local = local.clone();
+                if let Some(actions) = &mut local.actions {
+                    catalogue.expand(actions);
+                }
+                let (directory, signature) = (&config.directory, config.hook.signature);
                 Arc::new(
-                    ServiceRunner::configured(name, service, operations.clone())
+                    LocalRunner::configured(name, &local, directory, signature, jobs.clone())
                         .map_err(|error| refused(error.into()))?,
                 )
+            }
+            RunnerKind::Service(service) => {
+                serves = true;
+                Arc::new(service_runner(name, service).map_err(|error| refused(error.into()))?)
             }
         });
     }
     if !serves && operations.ids().next().is_some() {
         let name = free_name(config);
-        let service = config::ServiceRunner::default();
-        let runner = ServiceRunner::configured(&name, &service, operations.clone());
+        let runner = service_runner(&name, &config::ServiceRunner::default());
         runners.push(Arc::new(runner.map_err(|error| StartError::Runner {
             name,
             source: error.into(),

@@ -1,6 +1,6 @@
 //! What to launch.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jobhook_protocol::Json;
 use serde::Serialize;
@@ -13,47 +13,113 @@ use crate::strict_json::json_of;
 #[derive(Clone, Debug, Serialize)]
 #[must_use = "nothing is launched before it is given to a `Launcher`"]
 pub struct Launch {
-    #[serde(rename = "type")]
-    action_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<Json>,
+    #[serde(flatten)]
+    what: What,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u32>,
     /// Seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout: Option<Number>,
+    /// Milliseconds since 1970, or a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled: Option<Json>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum What {
+    Type {
+        #[serde(rename = "type")]
+        action_type: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        arguments: Option<Json>,
+    },
+    Operation {
+        #[serde(rename = "operationId")]
+        id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<Json>,
+    },
 }
 
 impl Launch {
     /// An action of this type, with one try and no arguments.
     pub fn new(action_type: impl Into<String>) -> Launch {
-        Launch {
+        Launch::of(What::Type {
             action_type: action_type.into(),
             arguments: None,
-            attempts: None,
-            timeout: None,
-        }
+        })
     }
 
-    /// Sets the arguments.
+    /// An operation with its input, and one try. The server checks the input before it stores
+    /// anything.
     ///
     /// # Errors
     ///
     /// `not_json` names the place of what JSON does not have, such as NaN.
-    pub fn arguments<T: Serialize + ?Sized>(mut self, arguments: &T) -> Result<Launch, Error> {
-        self.arguments = Some(json_of("arguments", arguments)?);
-        Ok(self)
+    pub fn operation<T: Serialize + ?Sized>(
+        id: impl Into<String>,
+        input: &T,
+    ) -> Result<Launch, Error> {
+        let input = json_of("input", input)?;
+        Ok(Launch::operation_json(id, Some(input)))
+    }
+
+    /// An operation with its input as the text of a JSON value, which is kept as it is; or with
+    /// none.
+    pub fn operation_json(id: impl Into<String>, input: Option<Json>) -> Launch {
+        Launch::of(What::Operation {
+            id: id.into(),
+            input,
+        })
+    }
+
+    fn of(what: What) -> Launch {
+        Launch {
+            what,
+            attempts: None,
+            timeout: None,
+            scheduled: None,
+        }
+    }
+
+    /// Sets the arguments; the input, of an operation.
+    ///
+    /// # Errors
+    ///
+    /// `not_json` names the place of what JSON does not have, such as NaN.
+    pub fn arguments<T: Serialize + ?Sized>(self, arguments: &T) -> Result<Launch, Error> {
+        let arguments = json_of("arguments", arguments)?;
+        Ok(self.arguments_json(arguments))
     }
 
     /// Sets the arguments as the text of a JSON value, which is kept as it is.
     pub fn arguments_json(mut self, arguments: Json) -> Launch {
-        self.arguments = Some(arguments);
+        let (What::Type { arguments: own, .. } | What::Operation { input: own, .. }) =
+            &mut self.what;
+        *own = Some(arguments);
         self
     }
 
     /// Sets how many tries it has, from 1.
     pub fn attempts(mut self, attempts: u32) -> Launch {
         self.attempts = Some(attempts);
+        self
+    }
+
+    /// Sets when it starts, to the millisecond; the server may round it down.
+    pub fn scheduled(self, at: SystemTime) -> Launch {
+        let ms = match at.duration_since(UNIX_EPOCH) {
+            Ok(since) => i128::try_from(since.as_millis()).unwrap_or(i128::MAX),
+            Err(before) => -i128::try_from(before.duration().as_millis()).unwrap_or(i128::MAX),
+        };
+        self.scheduled_text(&ms.to_string())
+    }
+
+    /// Sets when it starts, as a text that the server reads: RFC 3339, or milliseconds since
+    /// 1970.
+    pub fn scheduled_text(mut self, at: &str) -> Launch {
+        self.scheduled = Some(Json::of(&at.into()));
         self
     }
 
@@ -82,5 +148,24 @@ mod tests {
         let text = |ms| seconds(Duration::from_millis(ms)).unwrap().to_string();
         assert_eq!(text(90_000), "90");
         assert_eq!(text(1_500), "1.5");
+    }
+
+    #[test]
+    fn an_operation_is_sent_by_its_id_with_its_input() {
+        let text = |launch: &Launch| serde_json::to_string(launch).unwrap();
+        let at = UNIX_EPOCH + Duration::from_millis(1_764_000_000_123);
+        let launch = Launch::operation("Report.Generate", &[1.5]).unwrap();
+        assert_eq!(
+            text(&launch.attempts(2).scheduled(at)),
+            r#"{"operationId":"Report.Generate","input":[1.5],"attempts":2,"scheduled":"1764000000123"}"#
+        );
+        assert_eq!(
+            text(&Launch::operation_json("Ping", None)),
+            r#"{"operationId":"Ping"}"#
+        );
+        assert_eq!(
+            text(&Launch::new("T").arguments(&[1]).unwrap()),
+            r#"{"type":"T","arguments":[1]}"#
+        );
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use jobhook_protocol::operation::Definitions;
 use jobhook_protocol::{ActionBody, Status};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, Url};
@@ -176,6 +177,19 @@ impl Launcher {
     /// `action_not_found`; as for every call.
     pub async fn show(&self, id: &str) -> Result<Answer<ActionBody>, Error> {
         let url = self.url(&[checked(id)?]);
+        self.call(self.request(Method::GET, url)).await
+    }
+
+    /// The operations that may be launched, and the schemas of their inputs and outputs.
+    ///
+    /// # Errors
+    ///
+    /// As for every call.
+    pub async fn operations(&self) -> Result<Answer<Definitions>, Error> {
+        let mut url = self.url(&[]);
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop().push("operations");
+        }
         self.call(self.request(Method::GET, url)).await
     }
 

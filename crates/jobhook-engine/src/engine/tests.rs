@@ -2,6 +2,7 @@
 
 mod cancel;
 mod dispatch;
+mod idle;
 mod proof;
 mod restart;
 mod time;

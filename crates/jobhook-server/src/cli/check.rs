@@ -16,6 +16,7 @@ use super::output::{Output, shown};
 use super::serve::{Local, LocalOptions};
 use crate::config::{Config, Runner, RunnerKind, Surroundings};
 use crate::data_dir;
+use crate::operations::Catalogue;
 use crate::runner::LocalCommand;
 use crate::store::sqlite::SqliteStore;
 use crate::tokens::Tokens;
@@ -47,6 +48,7 @@ pub(crate) async fn run(check: Check, surroundings: &Surroundings, output: &mut 
         }
         Err(error) => findings.push(Err(chain(&error))),
     }
+    findings.extend(operations(&local.config));
     for runner in &local.config.runners {
         findings.extend(self::runner(&local.config, runner, surroundings));
     }
@@ -130,6 +132,22 @@ async fn store(local: &Local) -> Vec<Finding> {
         Ok(()) => Ok("access     no tokens: programs on this machine only".to_owned()),
     };
     vec![Ok(line), access]
+}
+
+/// Reads the files with operations, if there are any.
+fn operations(config: &Config) -> Option<Finding> {
+    let files = &config.operations.files;
+    if files.is_empty() {
+        return None;
+    }
+    let catalogue = Catalogue::load(files, &config.directory).map_err(|error| error.to_string());
+    Some(catalogue.map(|catalogue| {
+        let files: Vec<_> = files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        format!("operations {}, from {}", catalogue.len(), files.join(", "))
+    }))
 }
 
 async fn has_tokens(database: &std::path::Path) -> Result<bool, String> {

@@ -1,7 +1,7 @@
 //! `jobhook launch`: one action, and on wish its end.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use jobhook_protocol::Json;
@@ -14,6 +14,9 @@ use crate::config::{Surroundings, duration};
 
 /// Launch an action
 ///
+/// The type of a plain action, or --operation with the id of one that `jobhook operations`
+/// lists: the server checks its --input before it stores anything.
+///
 /// Prints the action's id alone. With --wait or --follow the exit code is the action's:
 /// 0 SUCCESS, 1 ERROR, 2 TIMEOUT, 3 CANCELLED. Without them it is 0 once the action is
 /// launched; or 1, with the reason on standard error, if it ended as ERROR at once, because no
@@ -21,8 +24,19 @@ use crate::config::{Surroundings, duration};
 #[derive(Debug, Args)]
 pub(crate) struct Launch {
     /// The action's type, which picks the runner
-    #[arg(value_name = "TYPE")]
-    action_type: String,
+    #[arg(value_name = "TYPE", required_unless_present = "operation")]
+    action_type: Option<String>,
+    /// The operation's id, instead of a type
+    #[arg(long, value_name = "ID", conflicts_with_all = ["action_type", "arguments"])]
+    operation: Option<String>,
+    /// The operation's input: JSON, @FILE for a file with JSON, or - for standard input
+    #[arg(
+        long,
+        value_name = "JSON",
+        allow_hyphen_values = true,
+        conflicts_with = "action_type"
+    )]
+    input: Option<String>,
     /// Its arguments: JSON, @FILE for a file with JSON, or - for standard input
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     arguments: Option<String>,
@@ -32,6 +46,10 @@ pub(crate) struct Launch {
     /// How long one try may run, such as 90s or 2h [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = run_timeout)]
     timeout: Option<Duration>,
+    /// When it starts: 2026-01-31T08:00:00Z, milliseconds since 1970, or +10m for ten minutes
+    /// from now [default: at once]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    at: Option<String>,
     /// Wait until it is over, and say how it ended
     #[arg(long)]
     wait: bool,
@@ -51,10 +69,22 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> Outcome {
     let launcher = launcher(&launch.server, surroundings)?;
-    let mut wanted = jobhook::Launch::new(launch.action_type);
-    if let Some(text) = &launch.arguments {
-        let arguments = json_argument("--arguments", text, surroundings.directory())?;
-        wanted = wanted.arguments_json(arguments);
+    let mut wanted = match (&launch.action_type, &launch.operation) {
+        (_, Some(id)) => jobhook::Launch::operation_json(id, None),
+        (action_type, None) => jobhook::Launch::new(action_type.clone().unwrap_or_default()),
+    };
+    let arguments = [
+        ("--arguments", &launch.arguments),
+        ("--input", &launch.input),
+    ];
+    for (flag, text) in arguments {
+        if let Some(text) = text {
+            let json = json_argument(flag, text, surroundings.directory())?;
+            wanted = wanted.arguments_json(json);
+        }
+    }
+    if let Some(at) = &launch.at {
+        wanted = scheduled(wanted, at, SystemTime::now())?;
     }
     if let Some(attempts) = launch.attempts {
         wanted = wanted.attempts(attempts);
@@ -80,6 +110,22 @@ pub(crate) async fn run(
         Lines::Nowhere
     };
     watch(&launcher, id, lines, launch.json, output).await
+}
+
+/// Schedules a launch. A span after a `+` counts from `now`; the server judges everything else.
+fn scheduled(
+    launch: jobhook::Launch,
+    at: &str,
+    now: SystemTime,
+) -> Result<jobhook::Launch, Failure> {
+    let Some(span) = at.strip_prefix('+') else {
+        return Ok(launch.scheduled_text(at));
+    };
+    let span = duration(span).map_err(|error| Failure::usage(format_args!("--at: {error}")))?;
+    match now.checked_add(span) {
+        Some(at) => Ok(launch.scheduled(at)),
+        None => Err(Failure::usage(format_args!("--at: +{span:?} is too long"))),
+    }
 }
 
 /// A timeout that some job could keep.

@@ -57,6 +57,8 @@ fn the_page_has_every_key() {
     has_keys::<Auth>("`[auth]`");
     has_keys::<Token>("`[auth]`");
     has_keys::<Store>("`[store]`");
+    has_keys::<Operations>("`[operations]`");
+    has_keys::<Scheduler>("`[scheduler]`");
     has_keys::<LocalRunner>("`[runners.NAME]`");
     has_keys::<ServiceRunner>("`[runners.NAME]` of type ServiceRunner");
     has_keys::<ProcessLimits>("`[runners.NAME.limits]`");

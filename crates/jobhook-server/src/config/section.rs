@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::listen::{DEFAULT_LISTEN, read_an_address};
@@ -132,6 +133,37 @@ pub struct Token {
     /// What it allows: `"read"`, `"launch"`, `"operate"` or `"admin"`, each with all before
     /// it.
     pub scope: Scope,
+    /// What permissions of operations may ask for, beside `name` and `scope`: a table such as
+    /// `{ roles = ["ops"], team = "blue" }`. Default: none.
+    #[serde(default, deserialize_with = "read_claims")]
+    pub claims: Map<String, Value>,
+}
+
+/// `[operations]`: what can be launched by name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Operations {
+    /// Files with definitions, as a program with operations or Webda prints them; a relative
+    /// path starts at the configuration file's directory. Default: none.
+    pub files: Vec<PathBuf>,
+}
+
+/// `[scheduler]`: when scheduled actions start.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scheduler {
+    /// Scheduled times are rounded down to a multiple of this, from 1 ms to a day. Webda's name
+    /// is `schedulerResolution`, which is a number of milliseconds. Default: `"1s"`.
+    #[serde(alias = "schedulerResolution", deserialize_with = "read_a_resolution")]
+    pub resolution: Duration,
+}
+
+impl Default for Scheduler {
+    fn default() -> Scheduler {
+        Scheduler {
+            resolution: Duration::from_secs(1),
+        }
+    }
 }
 
 /// `[store]`: where actions are kept.
@@ -228,6 +260,50 @@ fn read_sha256<'de, D: Deserializer<'de>>(source: D) -> Result<TokenHash, D::Err
             })
         },
     })
+}
+
+fn read_claims<'de, D: Deserializer<'de>>(source: D) -> Result<Map<String, Value>, D::Error> {
+    let claims = Map::deserialize(source)?;
+    match ["name", "scope"]
+        .iter()
+        .find(|own| claims.contains_key(**own))
+    {
+        Some(own) => Err(de::Error::custom(format_args!(
+            "the claim `{own}` is the token's own {own}; give this one another name"
+        ))),
+        None => Ok(claims),
+    }
+}
+
+/// A duration, or a number of milliseconds.
+fn read_a_resolution<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    struct Resolution;
+
+    impl Visitor<'_> for Resolution {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as \"1s\", or a number of milliseconds")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            judged(super::duration(text).map_err(E::custom)?)
+        }
+
+        fn visit_i64<E: de::Error>(self, ms: i64) -> Result<Duration, E> {
+            judged(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+        }
+    }
+
+    fn judged<E: de::Error>(resolution: Duration) -> Result<Duration, E> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        if (Duration::from_millis(1)..=DAY).contains(&resolution) {
+            return Ok(resolution);
+        }
+        Err(E::custom("it must be from \"1ms\" to \"1d\""))
+    }
+
+    source.deserialize_any(Resolution)
 }
 
 fn read_store_kind<'de, D: Deserializer<'de>>(source: D) -> Result<StoreKind, D::Error> {

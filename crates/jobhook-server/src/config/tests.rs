@@ -61,8 +61,13 @@ fn every_section_is_read() {
         name = "ops"
         sha256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
         scope = "operate"
+        claims = { roles = ["ops"], level = 3, org = { unit = "a" } }
         [store]
         kind = "sqlite"
+        [operations]
+        files = ["ops.json"]
+        [scheduler]
+        resolution = "1m"
         "#,
         &[],
     )
@@ -74,6 +79,12 @@ fn every_section_is_read() {
     assert_eq!(config.limits.arguments, 4096);
     assert_eq!(config.auth.tokens[0].scope, Scope::Operate);
     assert_eq!(config.auth.tokens[0].sha256, TokenHash::of(b""));
+    assert_eq!(
+        serde_json::Value::from(config.auth.tokens[0].claims.clone()),
+        serde_json::json!({"roles": ["ops"], "level": 3, "org": {"unit": "a"}})
+    );
+    assert_eq!(config.operations.files, [Path::new("ops.json")]);
+    assert_eq!(config.scheduler.resolution, Duration::from_secs(60));
     assert_eq!(
         config.hook_address(config.server.listen),
         "https://jobs.example.org/hook"
@@ -385,6 +396,39 @@ fn tokens_have_names_of_their_own_and_known_scopes() {
             "`raed` is none of `read`, `launch`, `operate`, `admin`; did you mean `read`?"
         )
     );
+}
+
+#[test]
+fn a_token_says_its_own_name_and_scope() {
+    let text = format!(
+        "[[auth.tokens]]\nname = \"a\"\nscope = \"read\"\nsha256 = \"{:064}\"\nclaims = {{ scope = \"admin\" }}\n",
+        0
+    );
+    let error = load(&text, &[]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("jobhook.toml:5:1: auth.tokens.claims: the claim `scope` is"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_resolution_is_a_span_from_a_millisecond_to_a_day() {
+    let resolution = |value: &str| {
+        let config = load(&format!("[scheduler]\n{value}\n"), &[]);
+        config.map(|config| config.scheduler.resolution.as_millis())
+    };
+    assert_eq!(resolution("resolution = \"250ms\"").unwrap(), 250);
+    assert_eq!(resolution("schedulerResolution = 60000").unwrap(), 60_000);
+    assert_eq!(load("", &[]).unwrap().scheduler.resolution.as_secs(), 1);
+    for wrong in ["\"0ms\"", "0", "-1", "\"2d\"", "true", "1.5", "\"soon\""] {
+        let error = resolution(&format!("resolution = {wrong}"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("jobhook.toml:2:14: scheduler.resolution: "),
+            "{error}"
+        );
+    }
 }
 
 #[test]

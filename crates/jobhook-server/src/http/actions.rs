@@ -19,6 +19,7 @@ use super::auth::Reader;
 use super::body;
 use super::fields::Fields;
 use super::launch::{self, Launches};
+use super::operations;
 use super::posted::Posted;
 use super::query::Parameters;
 use super::refusal::{Answered, Refused};
@@ -41,13 +42,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
 pub(super) async fn launch(State(surface): State<Arc<Surface>>, request: Request) -> Answered {
     let posted = Posted::receive(&surface, request, Scope::Launch).await?;
-    let traceparent = posted
-        .head
-        .headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok())
-        .filter(|text| launch::is_traceparent(text));
-    match launch::read(posted.body, surface.limits.arguments, traceparent)? {
+    let traceparent = launch::traceparent(&posted.head.headers);
+    let (size, shared) = (posted.body.len(), Arc::clone(&surface));
+    let launches = launch::heavy(size, move || {
+        let terms = launch::Terms::of(&shared, &posted.grant, traceparent);
+        launch::read(posted.body, &terms)
+    });
+    match launches.await? {
         Launches::One(launch) => {
             let launched = surface.engine.launch(vec![launch]).await?;
             launched
@@ -148,6 +149,9 @@ pub(super) async fn retry(State(surface): State<Arc<Surface>>, request: Request)
     let mut posted = Posted::receive(&surface, request, Scope::Operate).await?;
     let Named(id) = Named::from_request_parts(&mut posted.head, &()).await?;
     Fields::read(&posted.object()?, &[], String::new())?;
+    let action = surface.engine.store().action(id).await?;
+    let action = action.ok_or(Refusal::NotFound)?;
+    operations::judge_again(&surface, action, posted.grant).await?;
     Ok(created(surface.engine.retry(id).await?))
 }
 

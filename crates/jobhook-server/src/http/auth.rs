@@ -20,11 +20,13 @@ use axum::response::{IntoResponse, Response};
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::store::StoreError;
 use jobhook_protocol::Code;
+use serde_json::{Map, Value};
 
 use super::Surface;
 use super::inbox::Inbox;
 use super::loopback;
 use super::refusal::{Answered, Refused};
+use crate::operations::Claims;
 use crate::tokens::{Scope, Token, TokenHash, Tokens};
 
 /// The name of those who come without a token, where there are none.
@@ -37,6 +39,23 @@ pub struct Grant {
     pub name: String,
     /// What it allows.
     pub scope: Scope,
+    /// What permissions of operations are about: its name, its scope, and what else is known.
+    pub claims: Claims,
+}
+
+impl Grant {
+    /// What the token of this name allows.
+    ///
+    /// - `claims`: what else is known of its holder.
+    pub fn new(name: impl Into<String>, scope: Scope, claims: &Map<String, Value>) -> Grant {
+        let name = name.into();
+        let claims = Claims::new(&name, scope.as_str(), claims);
+        Grant {
+            name,
+            scope,
+            claims,
+        }
+    }
 }
 
 /// A token that is fixed in the configuration, which holds its hash only.
@@ -97,10 +116,7 @@ impl Access {
         }
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         loopback::judge(head, peer.map(|peer| peer.0.ip()))?;
-        Ok(Grant {
-            name: LOCAL.to_owned(),
-            scope: Scope::Admin,
-        })
+        Ok(Grant::new(LOCAL, Scope::Admin, &Map::new()))
     }
 
     async fn judge_token(&self, headers: &HeaderMap, now: Timestamp) -> Answered<Grant> {
@@ -123,7 +139,7 @@ impl Access {
             Some(kept) => kept.find(hash, now).await?,
             None => None,
         };
-        kept.map(|Token { name, scope, .. }| Grant { name, scope })
+        kept.map(|Token { name, scope, .. }| Grant::new(name, scope, &Map::new()))
             .ok_or_else(|| unauthenticated("the token is not known here; it may be revoked"))
     }
 }
@@ -181,13 +197,13 @@ pub(super) fn require(head: &Parts, scope: Scope) -> Answered<Grant> {
 
 /// Somebody who may look.
 #[derive(Debug)]
-pub(super) struct Reader;
+pub(super) struct Reader(pub(super) Grant);
 
 impl<S: Sync> FromRequestParts<S> for Reader {
     type Rejection = Refused;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Answered<Reader> {
-        require(head, Scope::Read).map(|_| Reader)
+        require(head, Scope::Read).map(Reader)
     }
 }
 

@@ -35,6 +35,11 @@ impl HookPath {
         format!("{}/status", self.0)
     }
 
+    /// Where an operation is launched.
+    pub(super) fn operation(&self) -> String {
+        format!("{}/{{operation}}", self.0)
+    }
+
     /// The part of a request's address that is signed: path and query after the hook's own
     /// path, as sent (clause `SIG-10`).
     pub(super) fn target<'a>(&self, uri: &'a Uri) -> &'a str {

@@ -1,26 +1,78 @@
-//! What is asked of a launch, read from a body (clauses `API-5`, `API-6`, `LIM-3`).
+//! What is asked of a launch, read from a body (clauses `API-5`, `API-6`, `LIM-3`, `OP-*`).
+//!
+//! A launch is a plain one, `type` and `arguments`, or one of an operation, `operationId` and
+//! `input`. An operation is judged here, before anything is stored.
 
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use jobhook_engine::Launch;
 use jobhook_engine::action::Timeouts;
 use jobhook_protocol::{Code, Json, JsonError, json};
 use serde_json::value::RawValue;
 
+use super::Surface;
+use super::auth::Grant;
 use super::fields::Fields;
+use super::operations;
 use super::refusal::{Answered, Refused};
+use super::scheduled::Horizon;
+use crate::operations::Catalogue;
 
 /// What a launch may have.
-const FIELDS: [&str; 4] = ["type", "arguments", "attempts", "timeout"];
+const FIELDS: [&str; 7] = [
+    "type",
+    "arguments",
+    "operationId",
+    "input",
+    "attempts",
+    "timeout",
+    "scheduled",
+];
 
 /// The longest timeout, in seconds: some three hundred years.
 const MAX_TIMEOUT_S: f64 = 1e10;
 
-/// One launch, or several that are stored together.
+/// Up to so many bytes are judged at once; more of them could keep other requests waiting.
+const LIGHT: usize = 64 << 10;
+
 /// How many launches one request may hold: they share a transaction, and everybody waits for it
 /// (clause `LIM-6`).
 const MOST_LAUNCHES: usize = 1000;
 
+/// By what launches are judged.
+#[derive(Debug)]
+pub(super) struct Terms<'a> {
+    /// The longest arguments, in bytes of JSON text.
+    most: usize,
+    catalogue: &'a Catalogue,
+    /// Who launches.
+    grant: &'a Grant,
+    horizon: Horizon,
+    /// The trace context of the request.
+    traceparent: Option<String>,
+}
+
+impl<'a> Terms<'a> {
+    pub(super) fn of(
+        surface: &'a Surface,
+        grant: &'a Grant,
+        traceparent: Option<String>,
+    ) -> Terms<'a> {
+        Terms {
+            most: surface.limits.arguments,
+            catalogue: &surface.catalogue,
+            grant,
+            horizon: Horizon {
+                now: surface.engine.clock().now(),
+                resolution: surface.resolution,
+            },
+            traceparent,
+        }
+    }
+}
+
+/// One launch, or several that are stored together.
 #[derive(Debug)]
 pub(super) enum Launches {
     /// An object.
@@ -29,19 +81,27 @@ pub(super) enum Launches {
     Many(Vec<Launch>),
 }
 
+/// Judges something of `size` bytes where it keeps no other request waiting.
+pub(super) async fn heavy<T: Send + 'static>(
+    size: usize,
+    judge: impl FnOnce() -> Answered<T> + Send + 'static,
+) -> Answered<T> {
+    if size <= LIGHT {
+        return judge();
+    }
+    match tokio::task::spawn_blocking(judge).await {
+        Ok(judged) => judged,
+        Err(error) => {
+            tracing::error!(%error, "What a request holds could not be judged");
+            Err(Refused::internal())
+        }
+    }
+}
+
 /// Reads the body of `POST /actions`.
-///
-/// - `most`: the longest arguments, in bytes of JSON text.
-/// - `traceparent`: the trace context of the request.
-pub(super) fn read(body: Vec<u8>, most: usize, traceparent: Option<&str>) -> Answered<Launches> {
+pub(super) fn read(body: Vec<u8>, terms: &Terms<'_>) -> Answered<Launches> {
     let text = json::clean(body)?;
-    let read = |text: &str, place: String| {
-        let launch = read_one(text, place, most)?;
-        Ok(Launch {
-            traceparent: traceparent.map(str::to_owned),
-            ..launch
-        })
-    };
+    let read = |text: &str, place: String| read_one(text, &place, terms);
     if !text.trim_ascii_start().starts_with('[') {
         return read(&text, String::new()).map(Launches::One);
     }
@@ -61,21 +121,45 @@ pub(super) fn read(body: Vec<u8>, most: usize, traceparent: Option<&str>) -> Ans
     launches.collect::<Answered<_>>().map(Launches::Many)
 }
 
-fn read_one(text: &str, place: String, most: usize) -> Answered<Launch> {
-    let fields = Fields::read(text, &FIELDS, place)?;
+fn read_one(text: &str, place: &str, terms: &Terms<'_>) -> Answered<Launch> {
+    let fields = Fields::read(text, &FIELDS, place.to_owned())?;
+    let of_plain = ["type", "arguments"].map(|name| fields.get(name));
+    let of_operation = ["operationId", "input"].map(|name| fields.get(name));
+    let operation = of_operation.iter().any(Option::is_some);
+    let (name, noun) = match operation {
+        true if of_plain.iter().any(Option::is_some) => {
+            let expected = "a launch has `type` and `arguments`, or `operationId` and `input`, and not some of both";
+            return Err(fields.invalid("operationId", expected));
+        }
+        true => ("operationId", "input"),
+        false => ("type", "arguments"),
+    };
     let expected = "it must be a text that is not empty";
     let action_type = fields
-        .parsed::<String>("type", expected)?
+        .parsed::<String>(name, expected)?
         .filter(|action_type| !action_type.is_empty())
-        .ok_or_else(|| fields.invalid("type", expected))?;
-    let arguments = fields.get("arguments");
-    if let Some(size) = arguments
-        .map(|raw| raw.get().len())
-        .filter(|size| *size > most)
-    {
-        let detail = format!("the arguments have {size} bytes; at most {most} are taken");
-        return Err(Refused::new(Code::BodyTooLarge, detail));
+        .ok_or_else(|| fields.invalid(name, expected))?;
+    let arguments = fields.get(noun);
+    if let Some(raw) = arguments {
+        fitting(raw.get().len(), terms.most, noun)?;
     }
+    let arguments = arguments.map(Json::from);
+    if operation {
+        let input = arguments.as_ref();
+        operations::judge(terms.catalogue, &action_type, input, terms.grant, place)?;
+    } else if terms.catalogue.get(&action_type).is_some() {
+        let detail = format!(
+            "`{action_type}`{place} is an operation: send `operationId` and `input` instead of `type` and `arguments`, so that its input is checked"
+        );
+        return Err(Refused::new(Code::OperationNeedsInput, detail));
+    }
+    let scheduled = fields
+        .get("scheduled")
+        .map(|raw| {
+            let field = format!("scheduled{place}");
+            terms.horizon.read_json(&field, raw.get())
+        })
+        .transpose()?;
     let expected = "it must be a whole number from 1 to 4294967295";
     let attempts: u32 = fields.parsed("attempts", expected)?.unwrap_or(1);
     if attempts == 0 {
@@ -94,14 +178,26 @@ fn read_one(text: &str, place: String, most: usize) -> Answered<Launch> {
         .transpose()?;
     Ok(Launch {
         action_type,
-        arguments: arguments.map(Json::from),
+        operation,
+        arguments,
         attempts,
+        scheduled,
+        traceparent: terms.traceparent.clone(),
         timeouts: Timeouts {
             run,
             ..Timeouts::default()
         },
-        ..Launch::default()
     })
+}
+
+/// Refuses arguments or an input of more than `most` bytes.
+pub(super) fn fitting(size: usize, most: usize, noun: &str) -> Answered<()> {
+    if size <= most {
+        return Ok(());
+    }
+    let verb = if noun == "input" { "has" } else { "have" };
+    let detail = format!("the {noun} {verb} {size} bytes; at most {most} are taken");
+    Err(Refused::new(Code::BodyTooLarge, detail))
 }
 
 /// A number of seconds, or a text with a unit.
@@ -131,8 +227,14 @@ fn duration(raw: &str) -> Option<Duration> {
         .then(|| Duration::from_secs_f64(seconds))
 }
 
+/// The trace context that a request carries.
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    is_traceparent(value).then(|| value.to_owned())
+}
+
 /// Whether `text` is a W3C trace context of the version that is known.
-pub(super) fn is_traceparent(text: &str) -> bool {
+fn is_traceparent(text: &str) -> bool {
     let mut parts = text.split('-');
     let mut hex = |length: usize| {
         parts.next().is_some_and(|part| {

@@ -42,7 +42,8 @@ impl Refused {
         self.with("action", STOP)
     }
 
-    fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Refused {
+    /// Adds a member.
+    pub(super) fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Refused {
         *self.problem = self.problem.with(name, value);
         self
     }

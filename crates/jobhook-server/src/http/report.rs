@@ -2,19 +2,21 @@
 //!
 //! The order of the checks is the order of the lines in [`judge`]: headers, hash, time and
 //! signature's presence before the body is read; then the body, its signature, its charset,
-//! its JSON, its fields; last the action's state, inside the transaction that stores it.
+//! its JSON, its fields, the results of an operation; last the action's state, inside the transaction that stores it.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
+use jobhook_engine::action::ActionId;
 use jobhook_engine::write::Reported;
-use jobhook_protocol::{Code, Report, SignedHeaders};
+use jobhook_protocol::{Code, Report, SignedHeaders, Status};
 
 use super::Surface;
 use super::body;
 use super::inbox::{Inbox, foreign_charset};
+use super::launch::heavy;
 use super::refusal::{Answered, Refused};
 
 /// Takes a job's report, and answers with its action.
@@ -25,7 +27,7 @@ pub(super) async fn take(State(surface): State<Arc<Surface>>, request: Request) 
     }
 }
 
-async fn judge(surface: &Surface, request: Request) -> Answered<Reported> {
+async fn judge(surface: &Arc<Surface>, request: Request) -> Answered<Reported> {
     let (head, body) = request.into_parts();
     let mut inbox = Inbox::new(&head.headers, body);
     let signed = SignedHeaders::read(|name| {
@@ -43,6 +45,34 @@ async fn judge(surface: &Surface, request: Request) -> Answered<Reported> {
         return Err(Refused::new(Code::UnsupportedCharset, detail));
     }
     let report = Report::read(body)?;
+    judge_results(surface, proven.attempt().action, &report).await?;
     let reported = surface.engine.report(proven, report).await;
     reported.map_err(Refused::of_report)
+}
+
+/// Whether the results of an operation are what it promises (clause `OP-16`): those that come with
+/// its success, or after it. For every other report nothing is read.
+async fn judge_results(surface: &Arc<Surface>, id: ActionId, report: &Report) -> Answered<()> {
+    let succeeds = report.status == Some(Status::Success);
+    if !(succeeds || report.results.is_some()) || !surface.catalogue.has_outputs() {
+        return Ok(());
+    }
+    // Who is not there is told by the engine.
+    let Some(action) = surface.engine.store().action(id).await? else {
+        return Ok(());
+    };
+    if !action.operation || !(succeeds || action.status == Status::Success) {
+        return Ok(());
+    }
+    let results = report.results.clone().or(action.results);
+    let size = results.as_ref().map_or(0, |results| results.as_str().len());
+    let (shared, operation) = (Arc::clone(surface), action.action_type);
+    heavy(size, move || {
+        let judged = shared.catalogue.check_output(&operation, results.as_ref());
+        judged.map_err(|mismatch| {
+            let detail = format!("the results of `{operation}` do not fit: {mismatch}");
+            Refused::new(Code::InvalidOutput, detail).with("errors", mismatch.errors())
+        })
+    })
+    .await
 }

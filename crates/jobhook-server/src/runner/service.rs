@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::service_job::{Reporting, ServiceJob};
 use crate::config;
+use crate::operations::{Catalogue, EVERY_OPERATION};
 
 /// How many sightings wait for the driver before the job waits for it.
 const SIGHTINGS: usize = 64;
@@ -45,6 +46,8 @@ pub struct ServiceRunner {
     terms: Terms,
     reporting: Reporting,
     operations: Operations,
+    /// What the operations promise to return.
+    catalogue: Arc<Catalogue>,
     jobs: Arc<Jobs>,
     /// Taken out when it is dropped.
     threads: Option<Runtime>,
@@ -94,6 +97,8 @@ pub(super) struct Entry {
 impl ServiceRunner {
     /// A runner called `name` for operations of this program.
     ///
+    /// - `catalogue`: what results are judged by.
+    ///
     /// # Errors
     ///
     /// [`ServiceRunnerError`].
@@ -101,9 +106,13 @@ impl ServiceRunner {
         name: &str,
         settings: &config::ServiceRunner,
         operations: Operations,
+        catalogue: Arc<Catalogue>,
     ) -> Result<ServiceRunner, ServiceRunnerError> {
         let all = || operations.ids().map(str::to_owned).collect::<Vec<_>>();
-        let takes = settings.actions.clone().unwrap_or_else(all);
+        let mut takes = settings.actions.clone().unwrap_or_else(all);
+        if takes.iter().any(|id| id == EVERY_OPERATION) {
+            takes = all();
+        }
         if let Some(name) = takes.iter().find(|id| operations.get(id).is_none()) {
             let known = match all() {
                 none if none.is_empty() => "none".to_owned(),
@@ -136,6 +145,7 @@ impl ServiceRunner {
                 Reporting::Store
             },
             operations,
+            catalogue,
             jobs: Arc::default(),
             threads: Some(threads),
         })
@@ -222,7 +232,8 @@ impl Runner for ServiceRunner {
             }));
         }
         if new && !job.taken_up {
-            let job = ServiceJob::new(job, operation.clone(), entry, sightings);
+            let catalogue = Arc::clone(&self.catalogue);
+            let job = ServiceJob::new(job, operation.clone(), catalogue, entry, sightings);
             let threads = self.threads.as_ref().map(Runtime::handle);
             if let Some(threads) = threads {
                 tokio::spawn(job.run(self.reporting, threads.clone()));

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::service::Entry;
+use crate::operations::Catalogue;
 
 /// How long an operation that is ended has to be gone; only one that computes does not go.
 const GONE: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ pub(super) enum Reporting {
 pub(super) struct ServiceJob {
     start: JobStart,
     operation: Operation,
+    catalogue: Arc<Catalogue>,
     entry: Arc<Entry>,
     sightings: mpsc::Sender<Sighting>,
 }
@@ -54,12 +56,14 @@ impl ServiceJob {
     pub(super) fn new(
         start: JobStart,
         operation: Operation,
+        catalogue: Arc<Catalogue>,
         entry: Arc<Entry>,
         sightings: mpsc::Sender<Sighting>,
     ) -> ServiceJob {
         ServiceJob {
             start,
             operation,
+            catalogue,
             entry,
             sightings,
         }
@@ -196,7 +200,17 @@ impl ServiceJob {
     /// The operation's last word, and its end as it is seen.
     fn judge(&self, outcome: Outcome) -> (Option<Report>, Ending) {
         match outcome {
-            Outcome::Returned(Ok(results)) => (Some(success(results)), Ending::Returned),
+            Outcome::Returned(Ok(results)) => {
+                let id = self.operation.id();
+                let last = match self.catalogue.check_output(id, Some(&results)) {
+                    Ok(()) => success(results),
+                    Err(mismatch) => error(Failure::new(
+                        Code::InvalidOutput.as_str(),
+                        format!("the results of `{id}` do not fit: {mismatch}"),
+                    )),
+                };
+                (Some(last), Ending::Returned)
+            }
             // It was not the operation's fault that it came to nothing.
             Outcome::Returned(Err(_)) | Outcome::Aborted if self.entry.closing.is_cancelled() => {
                 let reason = "the server that ran the operation has stopped".into();

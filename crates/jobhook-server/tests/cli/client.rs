@@ -49,6 +49,44 @@ fn launch_sends_what_was_said_and_prints_the_id_alone() {
 }
 
 #[test]
+fn an_operation_is_launched_with_its_input_and_its_time() {
+    let server = StandIn::start(|_, _| json(201, action("SCHEDULED", false)));
+    let sent = |more: &[&str]| {
+        let ended = jobhook(&[&["launch"][..], more].concat())
+            .at(&server.url)
+            .run();
+        assert_eq!(ended.code, 0, "{ended:?}");
+        server.seen().pop().unwrap().body
+    };
+    let operation = ["--operation", "A.B", "--input", "{\"n\": 1.50}"];
+    assert_eq!(
+        sent(&[&operation[..], &["--at", "2026-01-31T08:00:00Z"]].concat()),
+        r#"{"operationId":"A.B","input":{"n": 1.50},"scheduled":"2026-01-31T08:00:00Z"}"#
+    );
+    assert_eq!(
+        sent(&["T", "--at", "1764000000000"]),
+        r#"{"type":"T","scheduled":"1764000000000"}"#
+    );
+    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let body = sent(&["T", "--at", "+10m"]);
+    let text: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let ms: u128 = text["scheduled"].as_str().unwrap().parse().unwrap();
+    let ahead = ms - before.unwrap().as_millis();
+    assert!((600_000..660_000).contains(&ahead), "{ahead}");
+    for wrong in [
+        &["launch"][..],
+        &["launch", "T", "--operation", "A"],
+        &["launch", "T", "--input", "1"],
+        &["launch", "--operation", "A", "--arguments", "1"],
+        &["launch", "--operation", "A", "--input", "{"],
+        &["launch", "T", "--at", "+soon"],
+    ] {
+        let ended = jobhook(wrong).at(&server.url).run();
+        assert_eq!(ended.code, 64, "{ended:?}");
+    }
+}
+
+#[test]
 fn arguments_may_come_from_a_file_or_standard_input() {
     let server = StandIn::start(|_, _| json(201, action("QUEUED", false)));
     let directory = tempfile::tempdir().unwrap();

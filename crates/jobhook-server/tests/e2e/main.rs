@@ -9,6 +9,7 @@ mod cancel;
 mod client;
 mod command;
 mod job;
+mod operations;
 mod outcomes;
 mod processes;
 mod refusals;

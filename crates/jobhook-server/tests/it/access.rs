@@ -17,7 +17,7 @@ fn configured(name: &str, token: &str, scope: Scope) -> StaticToken {
     let name = name.to_owned();
     StaticToken {
         hash: TokenHash::of(token.as_bytes()),
-        grant: Grant { name, scope },
+        grant: Grant::new(name, scope, &serde_json::Map::new()),
     }
 }
 

@@ -13,6 +13,8 @@ mod bad_signature;
 mod hook;
 mod launch;
 mod listen;
+mod operations;
+mod scheduled;
 mod server;
 mod storm;
 mod tail;

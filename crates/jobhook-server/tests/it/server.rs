@@ -19,6 +19,7 @@ use jobhook_engine::testing::{HandJob, HandRunner, TestClock};
 use jobhook_engine::{Engine, Launch, Settings};
 use jobhook_protocol::{SecretKey, sign_v1, sign_webda};
 use jobhook_server::http::{Access, HookPath, HttpLimits, Surface, router, serve};
+use jobhook_server::operations::{Catalogue, EVERY_OPERATION};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
@@ -34,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) limits: HttpLimits,
     pub(crate) log: LogLimits,
     pub(crate) access: Access,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) resolution: Duration,
     pub(crate) hook: HookPath,
     pub(crate) max_clock_skew: Option<Duration>,
     /// The runner's jobs must sign.
@@ -47,6 +50,8 @@ impl Default for Setup {
             limits: HttpLimits::default(),
             log: LogLimits::default(),
             access: Access::default(),
+            catalogue: Catalogue::default(),
+            resolution: Duration::from_secs(1),
             hook: HookPath::default(),
             max_clock_skew: Some(Duration::from_secs(300)),
             strict: false,
@@ -73,7 +78,9 @@ impl Server {
     pub(crate) async fn with(setup: Setup) -> Server {
         let clock = Arc::new(TestClock::at(Timestamp(NOW)));
         let store = Arc::new(MemoryStore::new(setup.log));
-        let only = TypeFilter::only(["Any"]);
+        let mut types = vec!["Any".to_owned(), EVERY_OPERATION.to_owned()];
+        setup.catalogue.expand(&mut types);
+        let only = TypeFilter::only(types);
         let (hand, jobs) = HandRunner::new("hand", only, 100);
         let runner: Arc<dyn Runner> = if setup.strict {
             Arc::new(Strict(hand))
@@ -102,6 +109,8 @@ impl Server {
             engine: engine.clone(),
             hook: setup.hook,
             access: setup.access,
+            catalogue: Arc::new(setup.catalogue),
+            resolution: setup.resolution,
             limits: setup.limits,
             closing: closing.clone(),
         };

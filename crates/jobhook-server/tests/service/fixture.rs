@@ -14,6 +14,7 @@ use jobhook_engine::store::Store;
 use jobhook_engine::{Engine, Launch, Settings};
 use jobhook_protocol::Json;
 use jobhook_server::config;
+use jobhook_server::operations::Catalogue;
 use jobhook_server::runner::ServiceRunner;
 use serde_json::Value;
 
@@ -44,7 +45,12 @@ impl Place {
         operations: Operations,
         settings: config::ServiceRunner,
     ) -> Place {
-        let runner = ServiceRunner::configured("service", &settings, operations).unwrap();
+        let mut catalogue = Catalogue::default();
+        let definitions = operations.definitions().unwrap();
+        catalogue.add(definitions, "this test").unwrap();
+        let catalogue = Arc::new(catalogue);
+        let runner =
+            ServiceRunner::configured("service", &settings, operations, catalogue).unwrap();
         let keyring = Keyring::new(MasterKey::new(vec![7; 32]).unwrap(), Vec::new());
         let engine = Engine::new(
             store,

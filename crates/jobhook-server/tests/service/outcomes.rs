@@ -73,6 +73,28 @@ async fn an_operation_that_fails_says_why() {
     failed(&ended, "invalid_input", "expected a sequence");
 }
 
+/// Returns more than it promises.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct Percent {
+    #[schemars(range(max = 100))]
+    value: u32,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_the_operation_does_not_promise_is_an_error_that_names_the_place() {
+    let doubles = async |_: Job, value: u32| Ok::<_, Failure>(Percent { value: value * 2 });
+    let place = Place::new(Operations::new().operation("Try.doubles", doubles)).await;
+    let ended = place.run("Try.doubles", json!(50)).await;
+    assert_eq!(ended.action.status, Status::Success);
+    let ended = place.run("Try.doubles", json!(51)).await;
+    failed(
+        &ended,
+        "invalid_output",
+        "the results of `Try.doubles` do not fit: /value",
+    );
+    assert_eq!(ended.action.results, None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_that_panics_is_an_error_and_the_server_lives() {
     let panics = async |_: Job, (): ()| -> Result<(), Failure> { panic!("the {} fell", "sky") };

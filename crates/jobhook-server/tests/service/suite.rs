@@ -9,6 +9,7 @@ use jobhook_engine::testing::factory;
 use jobhook_engine::testing::runner_suite::{JobKind, RunnerUnderTest};
 use jobhook_protocol::{JobEnvironment, SecretKey};
 use jobhook_server::config;
+use jobhook_server::operations::Catalogue;
 use jobhook_server::runner::ServiceRunner;
 
 struct Tried(Arc<ServiceRunner>);
@@ -81,7 +82,11 @@ async fn open() -> Tried {
         .operation("Try.fails", fails)
         .operation("Try.endless", endless);
     let settings = config::ServiceRunner::default();
-    let runner = ServiceRunner::configured("service", &settings, operations);
+    let mut catalogue = Catalogue::default();
+    let definitions = operations.definitions().unwrap();
+    catalogue.add(definitions, "this test").unwrap();
+    let catalogue = Arc::new(catalogue);
+    let runner = ServiceRunner::configured("service", &settings, operations, catalogue);
     Tried(Arc::new(runner.unwrap()))
 }
 

@@ -46,6 +46,8 @@ impl Server {
             engine: engine.clone(),
             hook: HookPath::default(),
             access: Access::default(),
+            catalogue: Arc::default(),
+            resolution: Duration::from_secs(1),
             limits,
             closing: closing.clone(),
         };

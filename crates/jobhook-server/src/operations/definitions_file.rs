@@ -1,0 +1,141 @@
+//! Reads a definitions file: the original's JSON, each name in it once.
+//!
+//! JSON lets a name come twice, and most readers take the last. Here that is an error: one of
+//! two definitions would be ignored, and with it maybe a permission.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::marker::PhantomData;
+use std::path::Path;
+
+use jobhook_protocol::operation::{Application, Definition, Definitions};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::Value;
+
+/// The largest file, in bytes: some hundred thousand operations.
+const MAX_SIZE: u64 = 64 << 20;
+
+/// Reads a file.
+///
+/// # Errors
+///
+/// That of the system; `InvalidData` names the line and column.
+pub(super) fn read(path: &Path) -> io::Result<Definitions> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is not a file",
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_SIZE {
+        let what = format!("it has more than {MAX_SIZE} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+fn parse(bytes: &[u8]) -> serde_json::Result<Definitions> {
+    /// A file with other members is fine: the original's may have more.
+    #[derive(Deserialize)]
+    #[serde(expecting = "an object with operations")]
+    struct Members {
+        #[serde(default)]
+        application: Application,
+        operations: Once<Definition>,
+        #[serde(default)]
+        schemas: Once<Value>,
+    }
+    let members: Members = serde_json::from_slice(bytes)?;
+    Ok(Definitions {
+        application: members.application,
+        operations: members.operations.0,
+        schemas: members.schemas.0,
+    })
+}
+
+/// An object in which no name comes twice.
+struct Once<T>(BTreeMap<String, T>);
+
+impl<T> Default for Once<T> {
+    fn default() -> Once<T> {
+        Once(BTreeMap::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Once<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Once<T>, D::Error> {
+        struct Reading<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reading<T> {
+            type Value = BTreeMap<String, T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, T>()? {
+                    if members.contains_key(&name) {
+                        return Err(A::Error::custom(format_args!("`{name}` is there twice")));
+                    }
+                    members.insert(name, value);
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Reading(PhantomData)).map(Once)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_webda_answers_is_read() {
+        let text = br#"{"application":{"name":"peer-remote","version":"0.1.0"},"operations":{"User.Revoke":{"id":"User.Revoke","input":"userservice.revoke.input","service":"UserService","method":"revoke"},"User.Ping":{"id":"User.Ping"}},"schemas":{"userservice.revoke.input":{"type":"object","properties":{"id":{"type":"string"}},"required":["id"]}},"other":1}"#;
+        let definitions = parse(text).unwrap();
+        assert_eq!(definitions.application.name, "peer-remote");
+        assert_eq!(definitions.operations.len(), 2);
+        assert_eq!(definitions.schemas.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_definitions_file_is_refused_with_its_place() {
+        for (text, says) in [
+            ("", "EOF"),
+            ("{", "EOF"),
+            ("[]", "expected an object with operations"),
+            ("{}", "missing field `operations`"),
+            (
+                r#"{"operations":[]}"#,
+                "expected an object at line 1 column 14",
+            ),
+            (r#"{"operations":{"A":{}}}"#, "missing field `id`"),
+            (r#"{"operations":{"A":{"id":"A","input":3}}}"#, "column"),
+            (
+                r#"{"operations":{"A":{"id":"A"},"A":{"id":"A"}}}"#,
+                "`A` is there twice at line 1 column",
+            ),
+            (
+                r#"{"operations":{},"schemas":{"x":{},"x":{}}}"#,
+                "`x` is there twice",
+            ),
+        ] {
+            let error = parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+        let deep = "[".repeat(10_000);
+        let deep = format!(r#"{{"operations":{{}},"schemas":{{"x":{deep}"#);
+        let error = parse(deep.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("recursion limit"), "{error}");
+    }
+}
