@@ -21,10 +21,18 @@ use crate::client::Client;
 use crate::hook::raw_commits;
 use crate::server::Server;
 
-const OPERATIONS: usize = 10_000;
+/// The same number for each client.
+const OPERATIONS: usize = 313 * CLIENTS;
 const CLIENTS: usize = 32;
 const IDLE_LAUNCHES: usize = 300;
 const ROUNDS: usize = 3;
+/// The operation that does nothing.
+const NOTHING: &str = "Bench.Nothing";
+/// The operation that computes and never waits.
+const COMPUTE: &str = "Bench.Compute";
+const COMPUTES: Duration = Duration::from_secs(8);
+/// As many as a ServiceRunner has.
+const THREADS: usize = 4;
 /// The operation that returns the time, in nanoseconds since the Unix epoch.
 pub(crate) const NOW: &str = "Bench.Now";
 /// What a commit carries at least.
@@ -53,14 +61,64 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let syncs = fdatasyncs()?;
     let mut starts = starts().await?;
     starts.sort_unstable();
-    let at = |share: f64| starts[(share * (starts.len() - 1) as f64) as usize].as_secs_f64() * 1e3;
     println!(
         "idle launch to first instruction: p50 {:.2} ms, p99 {:.2} ms; two fdatasyncs {:.2} ms; ratio {:.2}",
-        at(0.50),
-        at(0.99),
+        at(&starts, 0.50),
+        at(&starts, 0.99),
         2.0 * syncs * 1e3,
-        at(0.50) / 1e3 / (2.0 * syncs)
+        at(&starts, 0.50) / 1e3 / (2.0 * syncs)
     );
+    health().await
+}
+
+/// How long `/healthz` takes to answer, idle and beside operations that compute without a pause
+/// on all threads that there are for operations.
+async fn health() -> anyhow::Result<()> {
+    let server = Server::embedded(CONFIG).await?;
+    let mut api = Client::connect(&server.url).await?;
+    let idle = answers(&mut api).await?;
+    for _ in 0..THREADS {
+        api.json("POST", "/api/v1/actions", &body(COMPUTE)).await?;
+    }
+    let beside = answers(&mut api).await?;
+    println!(
+        "/healthz: idle p50 {:.2} ms, p99 {:.2} ms; beside {THREADS} operations that compute p50 {:.2} ms, p99 {:.2} ms",
+        at(&idle, 0.5),
+        at(&idle, 0.99),
+        at(&beside, 0.5),
+        at(&beside, 0.99)
+    );
+    server.stop().await
+}
+
+async fn answers(api: &mut Client) -> anyhow::Result<Vec<Duration>> {
+    let mut took = Vec::new();
+    let until = Instant::now() + COMPUTES / 2;
+    while Instant::now() < until {
+        let begin = Instant::now();
+        api.json("GET", "/healthz", "").await?;
+        took.push(begin.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    took.sort_unstable();
+    Ok(took)
+}
+
+/// A share of sorted durations is below this, in milliseconds.
+pub(crate) fn at(sorted: &[Duration], share: f64) -> f64 {
+    sorted[(share * (sorted.len() - 1) as f64) as usize].as_secs_f64() * 1e3
+}
+
+/// What launches an operation.
+fn body(operation: &str) -> String {
+    format!(r#"{{"operationId":"{operation}"}}"#)
+}
+
+async fn compute() -> Result<(), jobhook::Failure> {
+    let until = Instant::now() + COMPUTES;
+    while Instant::now() < until {
+        std::hint::spin_loop();
+    }
     Ok(())
 }
 
@@ -68,9 +126,11 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 pub(crate) fn serve() -> ExitCode {
     jobhook_server::cli::main_with(
         Operations::new()
-            .operation("Bench.Nothing", async |_: Job, (): ()| {
-                Ok::<_, jobhook::Failure>(())
-            })
+            .operation(
+                NOTHING,
+                async |_: Job, (): ()| Ok::<_, jobhook::Failure>(()),
+            )
+            .operation(COMPUTE, async |_: Job, (): ()| compute().await)
             .operation(NOW, async |_: Job, (): ()| now().await),
     )
 }
@@ -103,8 +163,8 @@ async fn launch(url: &str, count: usize) -> anyhow::Result<()> {
             tokio::spawn(async move {
                 let mut client = Client::connect(&url).await?;
                 for _ in 0..count / CLIENTS {
-                    let body = r#"{"operationId":"Bench.Nothing"}"#;
-                    let (status, answer) = client.send("POST", "/api/v1/actions", "", body).await?;
+                    let (path, body) = ("/api/v1/actions", body(NOTHING));
+                    let (status, answer) = client.send("POST", path, "", &body).await?;
                     ensure!(status == 201, "{status} {answer}");
                 }
                 anyhow::Ok(())
@@ -120,11 +180,8 @@ async fn launch(url: &str, count: usize) -> anyhow::Result<()> {
 async fn unfinished(api: &mut Client) -> anyhow::Result<bool> {
     let path = "/api/v1/actions?status=QUEUED,STARTING,RUNNING&limit=1";
     let live = api.json("GET", path, "").await?;
-    Ok(live["actions"]
-        .as_array()
-        .context("a list")?
-        .first()
-        .is_some())
+    let live = live["actions"].as_array().context("a list")?;
+    Ok(!live.is_empty())
 }
 
 /// None lost, none twice: each is there once, as a success of its first attempt.
@@ -144,7 +201,7 @@ async fn count_successes(api: &mut Client, wanted: usize) -> anyhow::Result<()> 
         }
     }
     ensure!(
-        seen.len() == wanted / CLIENTS * CLIENTS,
+        seen.len() == wanted,
         "{} of {wanted} are SUCCESS",
         seen.len()
     );
@@ -218,8 +275,7 @@ async fn starts() -> anyhow::Result<Vec<Duration>> {
     let mut starts = Vec::new();
     for _ in 0..IDLE_LAUNCHES {
         let launched_at = SystemTime::now();
-        let body = format!(r#"{{"operationId":"{NOW}"}}"#);
-        let action = api.json("POST", "/api/v1/actions", &body).await?;
+        let action = api.json("POST", "/api/v1/actions", &body(NOW)).await?;
         let path = format!(
             "/api/v1/actions/{}",
             action["uuid"].as_str().context("a uuid")?

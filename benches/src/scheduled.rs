@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde_json::json;
 
 use crate::client::Client;
-use crate::operations::{CONFIG, NOW};
+use crate::operations::{CONFIG, NOW, at};
 use crate::server::Server;
 
 const WAITING: usize = 1_000_000;
@@ -28,13 +28,12 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         let cpu = idle_cpu(&server).await?;
         let mut late = lateness(&mut api).await?;
         late.sort_unstable();
-        let at = |share: f64| late[(share * (late.len() - 1) as f64) as usize].as_secs_f64() * 1e3;
         println!(
             "{waiting:>9}  {:>7.2}%  {:>13.1} ms  {:>4.1} ms  {:>8.1} ms",
             cpu * 100.0,
-            at(0.5),
-            at(0.99),
-            at(1.0)
+            at(&late, 0.5),
+            at(&late, 0.99),
+            at(&late, 1.0)
         );
         server.stop().await?;
     }
@@ -42,8 +41,8 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 }
 
 /// Launches so many for one time.
-async fn launch(api: &mut Client, count: usize, at: Duration) -> anyhow::Result<()> {
-    let at_ms = u64::try_from(at.as_millis())?;
+async fn launch(api: &mut Client, count: usize, time: Duration) -> anyhow::Result<()> {
+    let at_ms = u64::try_from(time.as_millis())?;
     let mut left = count;
     while left > 0 {
         let page = vec![json!({"operationId": NOW, "scheduled": at_ms}); left.min(PAGE)];
