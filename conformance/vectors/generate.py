@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the test vectors of docs/protocol.md, from the document and nothing else.
+"""Writes the test vectors of docs/protocol.md and docs/concepts/scheduling.md, from the documents and nothing else.
 
-    python3 conformance/vectors/generate.py           write the four files
+    python3 conformance/vectors/generate.py           write the five files
     python3 conformance/vectors/generate.py --check   compare; exit 1 with a diff
 
-This is a second, independent reading of the protocol: standard library only, no
-clock, no randomness, no code shared with any implementation. An implementation
+This is a second, independent reading of the protocol: standard library only (cron.json
+also takes the time zones that the system has), no clock, no randomness, no code shared
+with any implementation. An implementation
 that agrees with the files agrees with the document. `--check` also looks up the
 values of the worked examples in docs/protocol.md, so that the page cannot drift.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # a check leaves the tree as it was
 
+from cases.cron import CRON, cron_cases
 from cases.environment import ENVIRONMENT, environment_cases
 from cases.keys import KEYS, key_cases
 from cases.signature import SIGNATURE, signature_cases
@@ -42,12 +44,13 @@ def files():
         "keys.json": (KEYS, key_cases()),
         "transitions.json": (TRANSITIONS, transition_cases()),
         "environment.json": (ENVIRONMENT, environment_cases()),
+        "cron.json": (CRON, cron_cases()),
     }
     for name, (_, listed) in cases.items():
         names = [case["name"] for case in listed]
         twice = {n for n in names if names.count(n) > 1}
         assert not twice, f"{name}: two cases are called {sorted(twice)}"
-    return {name: text_of(*content, one_line=name == "transitions.json") for name, content in cases.items()}
+    return {name: text_of(*content, one_line=name in ("transitions.json", "cron.json")) for name, content in cases.items()}
 
 
 def examples():

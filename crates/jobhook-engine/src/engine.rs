@@ -180,6 +180,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Has every runner forget what it still keeps about jobs whose attempts are closed, as
+    /// [`start`](Engine::start) does too. Returns once that is done, or the engine stops.
+    pub async fn clear_leftovers(&self) {
+        crate::leftovers::clear(Arc::clone(&self.0)).await;
+    }
+
     /// Stops dispatching and watching; jobs go on, but for those that run inside this server.
     /// Returns once everything in flight is written.
     pub async fn stop(&self) {

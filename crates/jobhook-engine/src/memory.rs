@@ -11,6 +11,7 @@ use crate::attempt::{Attempt, AttemptRef};
 use crate::clock::Timestamp;
 use crate::ledger::{self, Answer, ReporterKey, Row, Rows, Transaction, Wanted};
 use crate::log::{LogLimits, LogLine};
+use crate::retention::{Keep, Retention};
 use crate::runner::TypeFilter;
 use crate::store::{ActionQuery, Store, StoreError, Wake};
 use crate::window::Window;
@@ -54,6 +55,38 @@ impl Tables {
         self.actions
             .values()
             .filter(|action| matches!(action.status, Status::Scheduled | Status::Queued))
+    }
+
+    /// The actions of a status that are beyond what is kept, first launched first.
+    fn beyond(&self, status: Status, keep: Keep, now: Timestamp) -> Vec<ActionId> {
+        let of_status: Vec<&Action> = self
+            .actions
+            .values()
+            .filter(|action| action.status == status)
+            .collect();
+        let kept = keep.count.map_or(usize::MAX, |count| {
+            usize::try_from(count).unwrap_or(usize::MAX)
+        });
+        let too_many = of_status.len().saturating_sub(kept);
+        let cutoff = keep.cutoff(now);
+        of_status
+            .into_iter()
+            .enumerate()
+            .filter(|(index, action)| {
+                let too_old = cutoff
+                    .zip(action.finished_at)
+                    .is_some_and(|(cutoff, at)| at <= cutoff);
+                !action.open && (*index < too_many || too_old)
+            })
+            .map(|(_, action)| action.id)
+            .collect()
+    }
+
+    fn remove(&mut self, id: ActionId) {
+        self.actions.remove(&id);
+        self.lines.remove(&id);
+        self.attempts.retain(|at, _| at.action != id);
+        self.reporters.retain(|key, _| key.attempt.action != id);
     }
 
     /// Drops the oldest lines of an action until its log is within the limits.
@@ -275,6 +308,25 @@ impl Store for MemoryStore {
         expiring.sort_by_key(|action| (action.expires_at, action.id));
         expiring.truncate(limit);
         Ok(expiring)
+    }
+
+    async fn prune(
+        &self,
+        rules: &Retention,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let mut tables = self.tables();
+        let mut beyond: Vec<ActionId> = rules
+            .rules()
+            .flat_map(|(status, keep)| tables.beyond(status, keep, now))
+            .collect();
+        beyond.sort_unstable();
+        beyond.truncate(limit);
+        for id in &beyond {
+            tables.remove(*id);
+        }
+        Ok(beyond.len())
     }
 
     fn installation(&self) -> &str {

@@ -17,6 +17,7 @@ use crate::attempt::{Attempt, AttemptRef};
 use crate::clock::Timestamp;
 use crate::ledger::Answer;
 use crate::log::LogLine;
+use crate::retention::Retention;
 use crate::write::Write;
 
 /// Keeps actions, their attempts and their logs.
@@ -59,6 +60,19 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Up to `limit` waiting actions that expire at `now` or before, first to expire first.
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError>;
+
+    /// Removes finished actions that are beyond `rules`, the first launched first, at most
+    /// `limit`, with everything that belongs to them; answers how many. An action whose
+    /// attempt is open stays.
+    ///
+    /// Other writes are let through in between, so a crash leaves some of them removed; the
+    /// lines of the next one may be gone in part.
+    async fn prune(
+        &self,
+        rules: &Retention,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError>;
 
     /// The id of this installation, drawn when the store was made.
     fn installation(&self) -> &str;

@@ -11,6 +11,7 @@
 //! a runner or listens.
 
 mod directory;
+mod housekeeping;
 mod listen;
 mod measure;
 mod read;
@@ -31,6 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use directory::{NoDataDirectory, Surroundings};
+pub use housekeeping::{Housekeeping, Keep, Retention};
 pub use listen::{AddressError, DEFAULT_LISTEN, ListenError, listen_address, may_listen};
 pub use measure::{MeasureError, duration, size};
 pub use runner::{LocalRunner, ProcessLimits, Runner, RunnerKind, Stdin};
@@ -54,6 +56,8 @@ const SECTIONS: &[&str] = &[
     "store",
     "operations",
     "scheduler",
+    "retention",
+    "housekeeping",
     "runners",
 ];
 
@@ -75,6 +79,10 @@ pub struct Config {
     pub operations: Operations,
     /// `[scheduler]`
     pub scheduler: Scheduler,
+    /// `[retention]`
+    pub retention: Retention,
+    /// `[housekeeping]`
+    pub housekeeping: Housekeeping,
     /// `[runners.NAME]`, in the order of the file.
     pub runners: Vec<Runner>,
     /// The file it was read from.
@@ -299,6 +307,8 @@ fn sections(root: &Node) -> Result<Config, Fault> {
             "store" => read(node).map(|section| config.store = section),
             "operations" => read(node).map(|section| config.operations = section),
             "scheduler" => read(node).map(|section| config.scheduler = section),
+            "retention" => read(node).map(|section| config.retention = section),
+            "housekeeping" => read(node).map(|section| config.housekeeping = section),
             "runners" => runners(node).map(|runners| config.runners = runners),
             later if NOT_YET.contains(&later) => {
                 return Err(

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 mod crash;
 pub mod data_dir;
+mod housekeeping;
 pub mod http;
 pub mod operations;
 pub mod runner;

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, ListenError, RunnerKind};
 use crate::data_dir::{DataDir, DataDirError};
+use crate::housekeeping::{Housekeeping, HousekeepingError};
 use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
 use crate::operations::{Catalogue, CatalogueError};
 use crate::runner::{LocalCommandError, LocalJobs, LocalRunner, ServiceRunner, ServiceRunnerError};
@@ -42,6 +43,7 @@ pub struct Server {
     listener: TcpListener,
     surface: Surface,
     store: Arc<SqliteStore>,
+    housekeeping: Housekeeping,
     /// Held as long as the server lives.
     _data_dir: DataDir,
 }
@@ -91,6 +93,9 @@ pub enum StartError {
     /// Operations are not defined as they should be.
     #[error(transparent)]
     Operations(#[from] CatalogueError),
+    /// Housekeeping cannot be scheduled.
+    #[error(transparent)]
+    Housekeeping(#[from] HousekeepingError),
     /// There is nobody to own local jobs.
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
@@ -194,6 +199,7 @@ impl ServerBuilder {
             settings,
         );
         engine.start().await?;
+        let housekeeping = Housekeeping::of(config, &engine).await?;
         let limits = HttpLimits {
             hook_body: to_usize(config.limits.hook_body),
             arguments: to_usize(config.limits.arguments),
@@ -213,6 +219,7 @@ impl ServerBuilder {
             listener,
             surface,
             store,
+            housekeeping,
             _data_dir: data_dir,
         })
     }
@@ -230,6 +237,7 @@ impl Server {
             listener,
             surface,
             store,
+            housekeeping,
             _data_dir,
             ..
         } = self;
@@ -253,6 +261,7 @@ impl Server {
                 serving.await;
             }
         }
+        housekeeping.stop().await;
         engine.stop().await;
         store.close().await;
     }

@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::ledger::Answer;
 use crate::log::LogLine;
 use crate::memory::MemoryStore;
+use crate::retention::Retention;
 use crate::store::{ActionQuery, Store, StoreError, Wake};
 use crate::testing::TestClock;
 use crate::write::Write;
@@ -71,6 +72,14 @@ impl Store for GatedStore {
     }
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
         self.inner.expiring(now, limit).await
+    }
+    async fn prune(
+        &self,
+        rules: &Retention,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.inner.prune(rules, now, limit).await
     }
     fn installation(&self) -> &str {
         self.inner.installation()

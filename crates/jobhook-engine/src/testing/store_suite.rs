@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod launch;
 pub mod limit;
 pub mod log;
+pub mod prune;
 pub mod query;
 pub mod reopen;
 pub mod report;
@@ -230,6 +231,18 @@ macro_rules! store_suite {
             open_attempts_are_those_that_did_not_close
             the_next_wake_is_the_next_due_time
             the_next_wake_is_the_next_expiry_too
+        }
+        $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), prune =>
+            what_ended_long_ago_is_removed
+            an_age_counts_from_the_end_and_not_from_the_launch
+            of_too_many_the_last_launched_are_kept
+            each_status_has_its_own_rule
+            what_is_beyond_one_of_two_limits_is_beyond
+            without_a_rule_everything_is_kept
+            what_is_not_over_is_never_removed
+            one_call_removes_no_more_than_asked_and_the_first_launched_first
+            everything_of_a_removed_action_goes_and_nothing_of_another
+            a_long_log_goes_with_its_action
         }
         $crate::store_suite! { @group $open, $crate::testing::store_suite::SMALL_LOG, limit =>
             the_oldest_lines_are_dropped_beyond_the_limit

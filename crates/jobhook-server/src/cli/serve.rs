@@ -15,6 +15,10 @@ use super::output::Output;
 use crate::config::{Config, Surroundings, listen_address};
 use crate::server::Server;
 
+/// What is logged unless something else is asked for. The scheduler of housekeeping tells
+/// how it was built.
+const LOGGED: &str = "info,tokio_cron_scheduler=warn";
+
 /// Where a server's configuration and data are.
 #[derive(Debug, Args)]
 pub(crate) struct LocalOptions {
@@ -71,7 +75,7 @@ impl Local {
 
     /// What is to be logged.
     pub(crate) fn log_filter(&self) -> Result<EnvFilter, Failure> {
-        let wanted = self.log.as_deref().unwrap_or("info");
+        let wanted = self.log.as_deref().unwrap_or(LOGGED);
         EnvFilter::try_new(wanted).map_err(|error| {
             Failure::usage(format_args!(
                 "JOBHOOK_LOG: `{wanted}` is no log filter: {error}"

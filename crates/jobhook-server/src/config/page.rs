@@ -59,6 +59,9 @@ fn the_page_has_every_key() {
     has_keys::<Store>("`[store]`");
     has_keys::<Operations>("`[operations]`");
     has_keys::<Scheduler>("`[scheduler]`");
+    has_keys::<Retention>("`[retention]`");
+    has_keys::<Keep>("`[retention]`");
+    has_keys::<Housekeeping>("`[housekeeping]`");
     has_keys::<LocalRunner>("`[runners.NAME]`");
     has_keys::<ServiceRunner>("`[runners.NAME]` of type ServiceRunner");
     has_keys::<ProcessLimits>("`[runners.NAME.limits]`");

@@ -185,9 +185,9 @@ pub enum StoreKind {
 }
 
 /// Reads a text and judges it by a rule that explains itself.
-struct Judged<T> {
-    expected: &'static str,
-    judge: fn(&str) -> Result<T, String>,
+pub(super) struct Judged<T> {
+    pub(super) expected: &'static str,
+    pub(super) judge: fn(&str) -> Result<T, String>,
 }
 
 impl<T> Visitor<'_> for Judged<T> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 
-fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+pub(super) fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("jobhook.toml"), text).unwrap();
     let surroundings = Surroundings::new(directory.path(), variables.iter().copied());
@@ -14,7 +14,7 @@ fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
 }
 
 #[track_caller]
-fn refused(text: &str, message: &str) {
+pub(super) fn refused(text: &str, message: &str) {
     let error = load(text, &[]).unwrap_err();
     assert_eq!(error.to_string(), message);
 }
@@ -68,12 +68,25 @@ fn every_section_is_read() {
         files = ["ops.json"]
         [scheduler]
         resolution = "1m"
+        [retention]
+        error = { age = "off", count = 5 }
+        [housekeeping]
+        prune = "@daily"
+        runs = "off"
         "#,
         &[],
     )
     .unwrap();
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:9000");
     assert_eq!(config.hook.signature, Signature::V1);
+    let five = Some(Keep {
+        age: None,
+        count: Some(5),
+    });
+    assert_eq!(config.retention.error, five);
+    let prune = config.housekeeping.prune.as_ref().unwrap();
+    assert_eq!(prune.expression(), "@daily");
+    assert_eq!(config.housekeeping.runs, None);
     assert_eq!(config.hook.max_clock_skew, None);
     assert_eq!(config.limits.log_bytes, 1 << 20);
     assert_eq!(config.limits.arguments, 4096);

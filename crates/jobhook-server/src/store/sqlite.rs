@@ -26,6 +26,7 @@ mod open;
 mod payload;
 #[cfg(test)]
 mod plans;
+mod prune;
 mod read;
 mod readers;
 mod tokens;
@@ -41,6 +42,7 @@ use jobhook_engine::attempt::Attempt;
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::ledger::{self, Answer};
 use jobhook_engine::log::{LogLimits, LogLine};
+use jobhook_engine::retention::Retention;
 use jobhook_engine::store::{ActionQuery, Store, StoreError, Wake};
 use jobhook_engine::write::Write;
 use rusqlite::{CachedStatement, Connection};
@@ -160,6 +162,15 @@ impl Store for SqliteStore {
         self.readers
             .read(move |connection| read::expiring(connection, now, limit))
             .await
+    }
+
+    async fn prune(
+        &self,
+        rules: &Retention,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        prune::prune(self, rules, now, limit).await
     }
 
     fn installation(&self) -> &str {

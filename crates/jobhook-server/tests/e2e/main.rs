@@ -8,6 +8,7 @@
 mod cancel;
 mod client;
 mod command;
+mod housekeeping;
 mod job;
 mod operations;
 mod outcomes;

@@ -305,3 +305,14 @@ fn a_server_that_is_not_there_is_told_with_its_own_exit_code() {
         assert_eq!(ended.code, Some(69), "{ended:?}");
     }
 }
+
+#[test]
+fn an_expression_that_never_fires_is_refused() {
+    let folder = Folder::new("[housekeeping]\nprune = \"0 0 30 2 *\"\n");
+    check(
+        &folder,
+        &[],
+        64,
+        "error: jobhook.toml:2:9: housekeeping.prune: `0 0 30 2 *` never fires: no date matches its day and month",
+    );
+}

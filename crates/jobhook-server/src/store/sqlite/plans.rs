@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{flush, open, read, transaction, trim};
+use super::{flush, open, prune, read, transaction, trim};
 
 fn plan(connection: &Connection, statement: &str) -> Vec<String> {
     let explained = format!("EXPLAIN QUERY PLAN {statement}");
@@ -36,6 +36,7 @@ fn every_statement_goes_by_an_index() {
         transaction::statements(),
         trim::statements(),
         read::statements(),
+        prune::statements(),
     ];
     for statement in statements.concat() {
         for step in plan(&opened.writer, &statement) {
