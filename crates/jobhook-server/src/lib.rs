@@ -15,3 +15,5 @@ pub mod server;
 pub mod store;
 pub mod supervisor;
 pub mod tokens;
+
+pub use server::{Server, ServerBuilder};
