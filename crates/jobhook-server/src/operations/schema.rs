@@ -3,6 +3,8 @@
 //! A schema that says no `$schema` is one of 2020-12. It may refer to parts of itself only: what
 //! lies elsewhere is never fetched, and the schema is refused.
 
+mod room;
+
 use std::sync::{Mutex, PoisonError};
 
 use jobhook_protocol::Json;
@@ -10,10 +12,17 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
 
+use self::room::{Extent, with_room};
 use super::mismatch::{Fault, Mismatch, NAMED, value_of};
 
 /// How deep a schema may nest.
 const MAX_DEPTH: usize = 128;
+
+/// How many parts of the schema of schemas look at one place of a schema, at most.
+const META: usize = 16;
+
+/// How deep a value may nest for its faults to be told, where parts of the schema refer to parts.
+const TOLD: usize = 8;
 
 /// How many steps a pattern may go back over one text.
 const MAX_STEPS: usize = 100_000;
@@ -22,7 +31,11 @@ const MAX_STEPS: usize = 100_000;
 #[derive(Debug)]
 pub struct Schema {
     source: Value,
-    validator: Validator,
+    extent: Extent,
+    /// Whether parts refer to parts.
+    refers: bool,
+    /// Always there, until it is let go of.
+    validator: Option<Validator>,
 }
 
 /// Why a value is no schema that can be used here.
@@ -42,23 +55,30 @@ impl Schema {
     ///
     /// [`SchemaError`]: it is invalid, nests too deep, or refers to something outside of itself.
     pub fn compile(source: &Value) -> Result<Schema, SchemaError> {
-        if is_deeper(source, MAX_DEPTH) {
+        if depth(source) > MAX_DEPTH {
             return Err(SchemaError {
                 place: String::new(),
                 what: format!("it nests deeper than {MAX_DEPTH} levels"),
             });
         }
-        let compiled = jsonschema::options()
-            .with_retriever(Outside)
-            .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_STEPS))
-            .build(source);
-        match compiled {
-            Ok(validator) => Ok(Schema {
-                source: source.clone(),
-                validator,
-            }),
-            Err(error) => Err(SchemaError::of(source, &error)),
-        }
+        let extent = Extent::of(source);
+        let compiled = with_room(extent.parts + META * depth(source), || {
+            jsonschema::options()
+                .with_retriever(Outside)
+                .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_STEPS))
+                .build(source)
+                .map_err(|error| SchemaError::of(source, &error))
+        });
+        let too_large = || SchemaError {
+            place: String::new(),
+            what: format!("its {} parts are too many", extent.parts),
+        };
+        Ok(Schema {
+            source: source.clone(),
+            extent,
+            refers: room::refers(source),
+            validator: Some(compiled.ok_or_else(too_large)??),
+        })
     }
 
     /// The schema as it was given.
@@ -74,17 +94,38 @@ impl Schema {
     pub fn check(&self, value: Option<&Json>) -> Result<(), Mismatch> {
         let is_absent = value.is_none();
         let value = value_of(value)?;
-        if self.validator.is_valid(&value) {
+        let levels = depth(&value).saturating_add(1);
+        let judged = with_room(levels.saturating_mul(self.extent.chain), || {
+            self.judge(&value)
+        });
+        let too_deep = || Mismatch::of("", "it nests too deep for its schema");
+        let judged = judged.ok_or_else(too_deep)?;
+        if judged.is_err() && is_absent {
+            return Err(Mismatch::of("", "it is missing"));
+        }
+        judged
+    }
+
+    fn judge(&self, value: &Value) -> Result<(), Mismatch> {
+        let Some(validator) = &self.validator else {
+            return Ok(());
+        };
+        if validator.is_valid(value) {
             return Ok(());
         }
-        if is_absent {
-            return Err(Mismatch::of("", "it is missing"));
+        // To say where, each branch of each reference is followed anew: that doubles with every
+        // level, while to say whether takes each only once.
+        if self.refers && depth(value) > TOLD {
+            return Err(Mismatch::of(
+                "",
+                "it does not fit, and nests too deep to say where",
+            ));
         }
         // A megabyte of wrong values has half a million faults, and they are all gathered before
         // the first is known. One such heap at a time is enough.
         static GATHERING: Mutex<()> = Mutex::new(());
         let _gathering = GATHERING.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut errors = self.validator.iter_errors(&value);
+        let mut errors = validator.iter_errors(value);
         let named = errors.by_ref().take(NAMED).map(|error| {
             let path = error.instance_path().as_str();
             Fault::new(path, &error.masked_with("this").to_string())
@@ -93,6 +134,14 @@ impl Schema {
             faults: named.collect(),
             more: errors.count(),
         })
+    }
+}
+
+impl Drop for Schema {
+    /// Its parts let go of each other one inside the other, too.
+    fn drop(&mut self) {
+        let validator = self.validator.take();
+        with_room(self.extent.parts, || drop(validator));
     }
 }
 
@@ -153,19 +202,23 @@ fn reference(schema: &Value, message: &str) -> Option<String> {
     None
 }
 
-/// Whether a value nests deeper than `most`, found out without nesting as deep.
-fn is_deeper(value: &Value, most: usize) -> bool {
-    let mut waiting = vec![(value, 0)];
+/// How deep a value nests, found out without nesting as deep.
+fn depth(value: &Value) -> usize {
+    let (mut deepest, mut waiting) = (0, vec![(value, 0)]);
     while let Some((value, depth)) = waiting.pop() {
-        let depth = depth + 1;
         match value {
-            Value::Object(_) | Value::Array(_) if depth > most => return true,
-            Value::Object(members) => waiting.extend(members.values().map(|value| (value, depth))),
-            Value::Array(items) => waiting.extend(items.iter().map(|value| (value, depth))),
+            Value::Object(members) => {
+                waiting.extend(members.values().map(|value| (value, depth + 1)));
+                deepest = deepest.max(depth + 1);
+            }
+            Value::Array(items) => {
+                waiting.extend(items.iter().map(|value| (value, depth + 1)));
+                deepest = deepest.max(depth + 1);
+            }
             _ => {}
         }
     }
-    false
+    deepest
 }
 
 #[cfg(test)]
@@ -327,6 +380,51 @@ mod tests {
         );
         let ten_thousand = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(faults(&json!(true), &ten_thousand)[0].1.contains("128"));
+    }
+
+    #[test]
+    fn schemas_and_values_that_are_both_deep_harm_nobody() {
+        let value = format!("{}7{}", "[".repeat(127), "]".repeat(127));
+        let wraps: [fn(Value) -> Value; 4] = [
+            |schema| json!({"allOf": [schema, {"type": ["array", "string"]}]}),
+            |schema| json!({"anyOf": [{"type": "string"}, schema]}),
+            |schema| json!({"not": {"not": schema}}),
+            |schema| json!({"if": true, "then": schema, "unevaluatedItems": false}),
+        ];
+        for wrap in wraps {
+            let mut schema = json!({"type": "array", "items": {"$ref": "#"}});
+            for _ in 0..60 {
+                schema = wrap(schema);
+            }
+            assert!(!faults(&schema, &value).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_long_way_from_reference_to_reference_harms_nobody() {
+        let links: [fn(String) -> Value; 3] = [
+            |next| json!({"$ref": next}),
+            |next| json!({"allOf": [{"$ref": next}]}),
+            |next| json!({"properties": {"next": {"$ref": next}}, "type": "string"}),
+        ];
+        for link in links {
+            let mut parts: serde_json::Map<_, _> = (0..4_000)
+                .map(|n| (format!("d{n}"), link(format!("#/$defs/d{}", n + 1))))
+                .collect();
+            parts.insert("d4000".to_owned(), json!({"type": "string"}));
+            let schema = json!({"$ref": "#/$defs/d0", "$defs": parts});
+            assert_eq!(faults(&schema, "1").len(), 1);
+        }
+    }
+
+    #[test]
+    fn branches_that_all_go_on_do_not_multiply() {
+        let value = format!("{}7{}", "[".repeat(127), "]".repeat(127));
+        for word in ["anyOf", "oneOf", "allOf"] {
+            let branch = json!({"type": "array", "items": {"$ref": "#"}});
+            let found = faults(&json!({word: [branch, branch]}), &value);
+            assert!(found[0].1.contains("too deep to say where"), "{found:?}");
+        }
     }
 
     #[test]
