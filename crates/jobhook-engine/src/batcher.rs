@@ -174,13 +174,29 @@ fn answer(changes: &Changes, batch: Batch, answers: Vec<Answer>) {
                 changes.changed(action.id);
             }),
             Written::Action(action) => {
-                work |= !action.status.is_final();
+                // The end of a schedule's action may have launched the one that waited for it.
+                work |= !action.status.is_final() || action.schedule.is_some();
                 if action.cancel.is_some() {
                     changes.live.cancelled(action.id);
                 }
             }
-            Written::Closed(action, _) => work |= !action.status.is_final(),
+            Written::Closed(action, _) => {
+                work |= !action.status.is_final() || action.schedule.is_some();
+            }
             Written::Reported(reported) => changes.live.heard(&reported.attempt),
+            Written::Schedule(_) => {
+                // A schedule that is resumed may launch what waited.
+                work = true;
+                changes.schedule_changed();
+            }
+            Written::Ticked(ticked) => {
+                work = true;
+                for id in &ticked.cancelled {
+                    changes.changed(*id);
+                    changes.live.cancelled(*id);
+                }
+                changes.schedule_changed();
+            }
             Written::Done => {}
         }
     }

@@ -1,5 +1,5 @@
-//! Hints that something changed, for those who wait: followers of an action, and the
-//! dispatcher.
+//! Hints that something changed, for those who wait: followers of an action, the dispatcher
+//! and the scheduler.
 //!
 //! A hint says only "look again"; what there is to see is in the store. Hints are lost with
 //! the process, so nobody may rely on one.
@@ -17,6 +17,7 @@ use crate::live::Live;
 pub struct Changes {
     followers: Mutex<HashMap<ActionId, watch::Sender<()>>>,
     work: watch::Sender<()>,
+    schedules: watch::Sender<()>,
     /// The drivers: they too learn of a commit when it is made, whoever waits for its answer.
     pub(crate) live: Live,
 }
@@ -26,6 +27,7 @@ impl Default for Changes {
         Changes {
             followers: Mutex::default(),
             work: watch::Sender::new(()),
+            schedules: watch::Sender::new(()),
             live: Live::default(),
         }
     }
@@ -52,6 +54,15 @@ impl Changes {
     /// Hints that an action may wait for a runner.
     pub fn work(&self) -> watch::Receiver<()> {
         self.work.subscribe()
+    }
+
+    /// Hints that a schedule was made, changed or decided.
+    pub fn schedules(&self) -> watch::Receiver<()> {
+        self.schedules.subscribe()
+    }
+
+    pub(crate) fn schedule_changed(&self) {
+        self.schedules.send_replace(());
     }
 
     pub(crate) fn changed(&self, id: ActionId) {

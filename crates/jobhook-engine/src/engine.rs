@@ -3,11 +3,14 @@
 //! ```text
 //!   API ── launch, cancel, retry ─┐                      ┌─ dispatcher, one loop a runner
 //!                                 ├─▶ Batcher ─▶ Store ◀─┼─ drivers, one a live attempt
-//!  hook ── report ────────────────┘                      └─ reaper, for what nobody takes
+//!  hook ── report ────────────────┘                      ├─ reaper, for what nobody takes
+//!                                                        └─ scheduler, for what launches by itself
 //! ```
 //!
 //! Everything that is decided here is decided by the [ledger](crate::ledger) inside a
 //! transaction; the engine carries writes there and hints back.
+
+mod schedules;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,6 +24,7 @@ use crate::attempt::Attempt;
 use crate::batcher::{Batcher, WriteFailure};
 use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
+use crate::cron::CronError;
 use crate::hook::{Hook, Proven};
 use crate::keyring::Keyring;
 use crate::runner::Runner;
@@ -109,6 +113,17 @@ pub enum EngineError {
     /// Only a final action is run again.
     #[error("the action is still {0}; only a final one is run again")]
     NotFinal(jobhook_protocol::Status),
+    /// A schedule's times cannot be read.
+    #[error(transparent)]
+    Cron(#[from] CronError),
+    /// A schedule's name is none.
+    #[error(
+        "`{0}` is no name for a schedule: use 1 to 128 letters, digits and `_.-`, a letter first, and not `preview`"
+    )]
+    ScheduleName(String),
+    /// A schedule launches what no runner takes.
+    #[error("{0}")]
+    NoRunner(String),
     /// The store could not read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -173,6 +188,7 @@ impl Engine {
         crate::dispatcher::adopt(parts, open);
         crate::dispatcher::start(parts);
         parts.loops.spawn(crate::reaper::run(Arc::clone(parts)));
+        parts.loops.spawn(crate::scheduler::run(Arc::clone(parts)));
         parts
             .loops
             .spawn(crate::leftovers::clear(Arc::clone(parts)));
@@ -313,11 +329,7 @@ impl Engine {
     }
 
     fn insert(&self, launch: Launch, retry_of: Option<ActionId>) -> Write {
-        let taken = self
-            .0
-            .runners
-            .iter()
-            .any(|(runner, _)| runner.types().takes(&launch.action_type));
+        let taken = self.0.takes(&launch.action_type);
         let refusal = (!taken).then(|| self.no_runner(&launch.action_type));
         Write::Insert(Box::new(NewAction {
             id: ActionId::draw(self.0.clock.now()),
@@ -376,6 +388,13 @@ impl Parts {
                 return None;
             }
         }
+    }
+
+    /// Whether a runner takes actions of a type.
+    pub(crate) fn takes(&self, action_type: &str) -> bool {
+        self.runners
+            .iter()
+            .any(|(runner, _)| runner.types().takes(action_type))
     }
 
     /// Waits; `false` once the engine stops.

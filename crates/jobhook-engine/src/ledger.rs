@@ -11,6 +11,7 @@
 mod close;
 mod report;
 mod rows;
+mod schedules;
 
 use jobhook_protocol::{Event, LineSource, Status};
 
@@ -23,6 +24,7 @@ use crate::attempt::{Attempt, AttemptRef};
 use crate::clock::Timestamp;
 use crate::log::LogLine;
 use crate::runner::{Output, OutputLine, TypeFilter};
+use crate::schedule::TickKey;
 use crate::store::StoreError;
 use crate::verdict;
 use crate::write::{Claim, Refusal, Write, Written};
@@ -33,8 +35,7 @@ pub type Answer = Result<Written, Refusal>;
 /// A store's open transaction, as the ledger needs it.
 #[async_trait::async_trait]
 pub trait Transaction: Send {
-    /// Puts the rows of `actions`, `attempts` and `reporters` that exist and are not there
-    /// yet into `rows`.
+    /// Puts the rows of what is wanted that exist and are not there yet into `rows`.
     async fn load(&mut self, wanted: &Wanted, rows: &mut Rows) -> Result<(), StoreError>;
 
     /// The ids of up to `limit` actions of these types that wait and are due, by due time,
@@ -46,8 +47,15 @@ pub trait Transaction: Send {
         limit: usize,
     ) -> Result<Vec<ActionId>, StoreError>;
 
-    /// Writes what changed in `rows`, so that [`Transaction::waiting`] sees it, and marks it
-    /// unchanged; keeps each log within the store's limits.
+    /// The ids of the actions of a schedule that are live: not final, or open.
+    async fn live(&mut self, schedule: &str) -> Result<Vec<ActionId>, StoreError>;
+
+    /// Up to `limit` ticks of a schedule that wait for the one before, oldest first.
+    async fn queued(&mut self, schedule: &str, limit: usize) -> Result<Vec<TickKey>, StoreError>;
+
+    /// Writes what changed in `rows`, so that [`Transaction::waiting`] and the like see it, and
+    /// marks it unchanged; keeps each log within the store's limits, and the
+    /// [newest ticks](crate::schedule::KEPT_TICKS) of each schedule.
     async fn flush(&mut self, rows: &mut Rows) -> Result<(), StoreError>;
 }
 
@@ -60,6 +68,10 @@ pub struct Wanted {
     pub attempts: Vec<AttemptRef>,
     /// What was applied of reporters.
     pub reporters: Vec<ReporterKey>,
+    /// Schedules, deleted ones too.
+    pub schedules: Vec<String>,
+    /// Ticks.
+    pub ticks: Vec<TickKey>,
 }
 
 /// Applies `writes` in order inside `transaction`, and answers each.
@@ -76,8 +88,16 @@ pub async fn run(
     transaction.load(&wanted(writes), &mut rows).await?;
     let mut answers = Vec::with_capacity(writes.len());
     for write in writes {
+        if write.schedule().is_some() {
+            answers.push(schedules::apply(transaction, &mut rows, write, now).await?);
+            continue;
+        }
         let Write::Claim(claim) = write else {
-            answers.push(apply(&mut rows, write, now));
+            let answer = apply(&mut rows, write, now);
+            if let Some(schedule) = answer.is_ok().then(|| over(&rows, write)).flatten() {
+                schedules::release(transaction, &mut rows, &schedule, now).await?;
+            }
+            answers.push(answer);
             continue;
         };
         // A claim looks at rows that no write names, so they must stand as they are by now.
@@ -100,11 +120,24 @@ pub async fn run(
     Ok(answers)
 }
 
+/// The schedule of the action that a write was about, if that is over.
+fn over(rows: &Rows, write: &Write) -> Option<String> {
+    let action = rows.actions.get(&write.action()?)?.get();
+    let schedule = action.schedule.as_ref()?;
+    (action.status.is_final() && !action.open).then(|| schedule.clone())
+}
+
 fn wanted(writes: &[Write]) -> Wanted {
     let mut wanted = Wanted {
         actions: writes.iter().filter_map(Write::action).collect(),
         attempts: writes.iter().filter_map(Write::attempt).collect(),
         reporters: writes.iter().filter_map(ReporterKey::of).collect(),
+        schedules: writes
+            .iter()
+            .filter_map(Write::schedule)
+            .map(str::to_owned)
+            .collect(),
+        ticks: writes.iter().flat_map(schedules::ticks_of).collect(),
     };
     wanted.actions.sort_unstable();
     wanted.actions.dedup();
@@ -127,6 +160,13 @@ fn apply(rows: &mut Rows, write: &Write, now: Timestamp) -> Answer {
         Write::TimeOut { attempt, kind } => close::time_out(rows, *attempt, *kind),
         Write::Expire { action, kind } => expire(rows, *action, *kind, now),
         Write::Cancel { action, by, reason } => cancel(rows, *action, by, reason.as_deref(), now),
+        // These look at rows that they do not name, and are applied by `run`.
+        Write::PutSchedule(_)
+        | Write::DeleteSchedule { .. }
+        | Write::PauseSchedule { .. }
+        | Write::ResumeSchedule(_)
+        | Write::Tick(_)
+        | Write::RunSchedule { .. } => Err(Refusal::NoSchedule),
     }
 }
 

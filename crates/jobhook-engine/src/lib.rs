@@ -2,9 +2,9 @@
 //!
 //! Read in this order: [`action`] and [`attempt`] are the records, [`write`] the changes that
 //! can be made to them, [`ledger`] what each change means, [`verdict`] how an attempt is
-//! judged. [`store`] and [`runner`] are contracts with suites; [`memory`] is the plainest
+//! judged; [`schedule`] is what launches by itself. [`store`] and [`runner`] are contracts with suites; [`memory`] is the plainest
 //! store. [`engine`] puts them to work: [`batcher`] commits, [`hook`] recognises jobs, and
-//! the dispatcher, the drivers and the reaper run beside.
+//! the dispatcher, the drivers, the reaper and the scheduler run beside.
 //!
 //! The engine knows no SQL, no HTTP, no Kubernetes and no processes.
 
@@ -27,6 +27,8 @@ pub mod memory;
 mod reaper;
 pub mod retention;
 pub mod runner;
+pub mod schedule;
+mod scheduler;
 mod sheaf;
 mod slots;
 pub mod store;

@@ -13,6 +13,7 @@ use crate::ledger::{self, Answer, ReporterKey, Row, Rows, Transaction, Wanted};
 use crate::log::{LogLimits, LogLine};
 use crate::retention::{Keep, Retention};
 use crate::runner::TypeFilter;
+use crate::schedule::{KEPT_TICKS, Schedule, Tick, TickKey, TickOutcome, TickQuery};
 use crate::store::{ActionQuery, Store, StoreError, Wake};
 use crate::window::Window;
 use crate::write::Write;
@@ -30,6 +31,8 @@ struct Tables {
     attempts: BTreeMap<AttemptRef, Attempt>,
     reporters: HashMap<ReporterKey, Window>,
     lines: BTreeMap<ActionId, BTreeMap<u64, LogLine>>,
+    schedules: BTreeMap<String, Schedule>,
+    ticks: BTreeMap<TickKey, Tick>,
     limits: LogLimits,
 }
 
@@ -130,6 +133,20 @@ impl Transaction for Tables {
                     .or_insert_with(|| Row::stored(window.clone()));
             }
         }
+        for name in &wanted.schedules {
+            if let Some(schedule) = self.schedules.get(name) {
+                rows.schedules
+                    .entry(name.clone())
+                    .or_insert_with(|| Row::stored(schedule.clone()));
+            }
+        }
+        for key in &wanted.ticks {
+            if let Some(tick) = self.ticks.get(key) {
+                rows.ticks
+                    .entry(key.clone())
+                    .or_insert_with(|| Row::stored(tick.clone()));
+            }
+        }
         Ok(())
     }
 
@@ -146,6 +163,27 @@ impl Transaction for Tables {
             .collect();
         due.sort_unstable();
         Ok(due.into_iter().take(limit).map(|(_, id)| id).collect())
+    }
+
+    async fn live(&mut self, schedule: &str) -> Result<Vec<ActionId>, StoreError> {
+        let live = self.actions.values().filter(|action| {
+            action.schedule.as_deref() == Some(schedule)
+                && (!action.status.is_final() || action.open)
+        });
+        Ok(live.map(|action| action.id).collect())
+    }
+
+    async fn queued(&mut self, schedule: &str, limit: usize) -> Result<Vec<TickKey>, StoreError> {
+        let mut queued: Vec<&Tick> = self
+            .ticks
+            .values()
+            .filter(|tick| {
+                tick.key.schedule == schedule && matches!(tick.outcome, TickOutcome::Queued(_))
+            })
+            .collect();
+        queued.sort_unstable_by_key(|tick| tick.number);
+        let oldest = queued.into_iter().take(limit);
+        Ok(oldest.map(|tick| tick.key.clone()).collect())
     }
 
     async fn flush(&mut self, rows: &mut Rows) -> Result<(), StoreError> {
@@ -174,6 +212,26 @@ impl Transaction for Tables {
         for (key, row) in &mut rows.reporters {
             if let Some((window, _)) = row.change() {
                 self.reporters.insert(key.clone(), window.clone());
+                row.mark_stored();
+            }
+        }
+        for (key, row) in &mut rows.ticks {
+            if let Some((tick, _)) = row.change() {
+                self.ticks.insert(key.clone(), tick.clone());
+                row.mark_stored();
+            }
+        }
+        for (name, row) in &mut rows.schedules {
+            if let Some((schedule, _)) = row.change() {
+                let forgotten = schedule.ticks.saturating_sub(KEPT_TICKS);
+                if forgotten > 0 {
+                    self.ticks.retain(|key, tick| {
+                        key.schedule != *name
+                            || tick.number > forgotten
+                            || matches!(tick.outcome, TickOutcome::Queued(_))
+                    });
+                }
+                self.schedules.insert(name.clone(), schedule.clone());
                 row.mark_stored();
             }
         }
@@ -308,6 +366,38 @@ impl Store for MemoryStore {
         expiring.sort_by_key(|action| (action.expires_at, action.id));
         expiring.truncate(limit);
         Ok(expiring)
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        let tables = self.tables();
+        let standing = |schedule: &&Schedule| schedule.deleted_at.is_none();
+        Ok(tables
+            .schedules
+            .values()
+            .filter(standing)
+            .cloned()
+            .collect())
+    }
+
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
+        let found = self.tables().schedules.get(name).cloned();
+        Ok(found.filter(|schedule| schedule.deleted_at.is_none()))
+    }
+
+    async fn ticks(&self, query: &TickQuery) -> Result<Vec<Tick>, StoreError> {
+        let mut ticks: Vec<Tick> = self
+            .tables()
+            .ticks
+            .values()
+            .filter(|tick| {
+                tick.key.schedule == query.schedule
+                    && query.before.is_none_or(|before| tick.number < before)
+            })
+            .cloned()
+            .collect();
+        ticks.sort_unstable_by_key(|tick| std::cmp::Reverse(tick.number));
+        ticks.truncate(query.limit);
+        Ok(ticks)
     }
 
     async fn prune(

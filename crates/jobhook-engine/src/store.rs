@@ -18,9 +18,10 @@ use crate::clock::Timestamp;
 use crate::ledger::Answer;
 use crate::log::LogLine;
 use crate::retention::Retention;
+use crate::schedule::{Schedule, Tick, TickQuery};
 use crate::write::Write;
 
-/// Keeps actions, their attempts and their logs.
+/// Keeps actions, their attempts and their logs, and schedules with their ticks.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Applies `writes` in order in one transaction, and answers each in its place. Once
@@ -60,6 +61,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Up to `limit` waiting actions that expire at `now` or before, first to expire first.
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError>;
+
+    /// Reads the schedules that are not deleted, by name.
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError>;
+
+    /// Reads one schedule that is not deleted.
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError>;
+
+    /// Reads a page of a schedule's ticks, newest first; they outlive it.
+    async fn ticks(&self, query: &TickQuery) -> Result<Vec<Tick>, StoreError>;
 
     /// Removes finished actions that are beyond `rules`, the first launched first, at most
     /// `limit`, with everything that belongs to them; answers how many. An action whose

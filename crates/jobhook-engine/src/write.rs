@@ -10,6 +10,8 @@ use crate::action::{Action, ActionId, NewAction, TimeoutKind};
 use crate::attempt::{Attempt, AttemptRef, Closing, Saw};
 use crate::clock::Timestamp;
 use crate::runner::{Output, Terms, TypeFilter};
+use crate::schedule::plan::{Decision, Missed};
+use crate::schedule::{Schedule, ScheduleDefinition, Source, Tick};
 
 /// One change.
 #[derive(Clone, Debug)]
@@ -69,6 +71,61 @@ pub enum Write {
         /// Why.
         reason: Option<String>,
     },
+    /// Makes or changes a schedule. A changed one starts from now; the same again is nothing.
+    PutSchedule(Box<PutSchedule>),
+    /// Takes a schedule away, and the ticks that wait; its history stays.
+    DeleteSchedule {
+        /// Its name.
+        name: String,
+        /// Who asks: what the configuration made, only the configuration takes away.
+        source: Source,
+    },
+    /// Keeps a schedule from firing.
+    PauseSchedule {
+        /// Its name.
+        name: String,
+        /// The name of the token that asks, or `local`.
+        by: String,
+        /// Why.
+        note: Option<String>,
+    },
+    /// Lets a schedule fire from now on; what it missed meanwhile it missed.
+    ResumeSchedule(Box<ResumeSchedule>),
+    /// Decides moments of a schedule.
+    Tick(Box<Decision>),
+    /// Runs a schedule by hand, now.
+    RunSchedule {
+        /// Its name.
+        name: String,
+        /// The action that it launches.
+        action: ActionId,
+        /// The name of the token that asks, or `local`.
+        by: String,
+    },
+}
+
+/// Makes or changes a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutSchedule {
+    /// Its name.
+    pub name: String,
+    /// When it launches what.
+    pub definition: ScheduleDefinition,
+    /// Who asks.
+    pub source: Source,
+}
+
+/// Lets a paused schedule fire again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResumeSchedule {
+    /// Its name.
+    pub name: String,
+    /// The revision that `missed` was made from.
+    pub revision: u32,
+    /// The watermark that `missed` was made from.
+    pub watermark: Timestamp,
+    /// What it missed.
+    pub missed: Option<Missed>,
 }
 
 /// Takes up to `nonces.len()` actions that wait and are due, oldest first.
@@ -110,8 +167,22 @@ pub enum Written {
     Reported(Box<Reported>),
     /// `Close`: the action as it is now, and how the attempt closed.
     Closed(Box<Action>, Closing),
+    /// `PutSchedule`, `DeleteSchedule`, `PauseSchedule`, `ResumeSchedule`: the schedule as it
+    /// is now.
+    Schedule(Box<Schedule>),
+    /// `Tick`, `RunSchedule`: what became of it.
+    Ticked(Box<Ticked>),
     /// Everything else.
     Done,
+}
+
+/// What became of a schedule's moments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// The ticks, in order.
+    pub ticks: Vec<Tick>,
+    /// Actions that were marked as cancelled to make room for one.
+    pub cancelled: Vec<ActionId>,
 }
 
 /// What a report led to.
@@ -174,6 +245,30 @@ pub enum Refusal {
         /// Where the next stretch must begin.
         stored: u64,
     },
+    /// No such schedule.
+    #[error("there is no such schedule")]
+    NoSchedule,
+    /// The schedule is the configuration's.
+    #[error("the schedule stands in the server's configuration; it is changed there")]
+    Configured,
+    /// What was decided about the schedule was decided from what it is not any more.
+    #[error("the schedule has changed meanwhile")]
+    ScheduleMoved,
+    /// The schedule is not paused.
+    #[error("the schedule is not paused")]
+    NotPaused,
+    /// An action of the schedule is not over, and its `overlap` allows no second one.
+    #[error("action {action} of the schedule is not over, and its overlap is `skip`")]
+    Overlaps {
+        /// Which, or one of those.
+        action: ActionId,
+    },
+    /// As many ticks wait as may.
+    #[error("{queued} ticks of the schedule wait already")]
+    QueueFull {
+        /// How many.
+        queued: u64,
+    },
 }
 
 impl Write {
@@ -189,6 +284,12 @@ impl Write {
             | Write::Close { attempt }
             | Write::TimeOut { attempt, .. } => Some(attempt.action),
             Write::Expire { action, .. } | Write::Cancel { action, .. } => Some(*action),
+            Write::PutSchedule(_)
+            | Write::DeleteSchedule { .. }
+            | Write::PauseSchedule { .. }
+            | Write::ResumeSchedule(_)
+            | Write::Tick(_)
+            | Write::RunSchedule { .. } => None,
         }
     }
 
@@ -201,9 +302,20 @@ impl Write {
             | Write::Gone { attempt, .. }
             | Write::Close { attempt }
             | Write::TimeOut { attempt, .. } => Some(*attempt),
-            Write::Insert(_) | Write::Claim(_) | Write::Expire { .. } | Write::Cancel { .. } => {
-                None
-            }
+            _ => None,
+        }
+    }
+
+    /// The schedule it names, if it names one.
+    pub fn schedule(&self) -> Option<&str> {
+        match self {
+            Write::PutSchedule(put) => Some(&put.name),
+            Write::ResumeSchedule(resume) => Some(&resume.name),
+            Write::Tick(decision) => Some(&decision.schedule),
+            Write::DeleteSchedule { name, .. }
+            | Write::PauseSchedule { name, .. }
+            | Write::RunSchedule { name, .. } => Some(name),
+            _ => None,
         }
     }
 }

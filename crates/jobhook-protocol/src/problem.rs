@@ -98,11 +98,23 @@ codes! {
     /// An operation was launched as a plain type.
     OperationNeedsInput = (400, "operation_needs_input", "An operation is launched with operationId and input");
     /// Not a time that an action can be scheduled for.
-    InvalidSchedule = (400, "invalid_schedule", "The scheduled time is invalid");
+    InvalidTime = (400, "invalid_time", "The scheduled time is invalid");
     /// Cancel of a final action.
     AlreadyFinal = (409, "already_final", "The action is already final");
     /// Retry of a live action.
     NotFinal = (409, "not_final", "The action is not final yet");
+    /// No such schedule.
+    ScheduleNotFound = (404, "schedule_not_found", "There is no such schedule");
+    /// A schedule whose times or name make no sense.
+    InvalidSchedule = (400, "invalid_schedule", "The schedule is invalid");
+    /// A schedule that stands in the configuration.
+    ScheduleConfigured = (409, "schedule_configured", "The schedule is the configuration's");
+    /// Resume of a schedule that is not paused.
+    ScheduleNotPaused = (409, "schedule_not_paused", "The schedule is not paused");
+    /// Run of a schedule whose last action is not over.
+    ScheduleOverlap = (409, "schedule_overlap", "An action of the schedule is not over");
+    /// No runner takes the type.
+    NoRunner = (409, "no_runner", "No runner takes the type");
     /// No such address.
     NotFound = (404, "not_found", "There is nothing at this address");
     /// The address does not know the method.

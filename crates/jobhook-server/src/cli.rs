@@ -4,6 +4,7 @@
 //! serve  token  check          on the server's machine: configuration and data directory
 //! launch operations             anywhere: JOBHOOK_URL and JOBHOOK_TOKEN
 //! list show logs cancel retry
+//! schedules
 //! report log                   inside a job: JOB_*
 //! ```
 //!
@@ -24,6 +25,7 @@ mod logs;
 mod operations;
 mod output;
 mod report;
+mod schedules;
 mod serve;
 mod show;
 mod token;
@@ -64,6 +66,7 @@ enum Command {
     Logs(logs::Logs),
     Cancel(act::Cancel),
     Retry(act::Retry),
+    Schedules(schedules::Schedules),
     Token(token::Token),
     Check(check::Check),
     Report(report::Report),
@@ -165,6 +168,7 @@ async fn dispatch(
         Command::Logs(logs) => logs::run(logs, surroundings, output).await,
         Command::Cancel(cancel) => act::cancel(cancel, surroundings, output).await,
         Command::Retry(retry) => act::retry(retry, surroundings, output).await,
+        Command::Schedules(schedules) => schedules::run(schedules, surroundings, output).await,
         Command::Token(token) => token::run(token, surroundings, output).await,
         Command::Check(check) => check::run(check, surroundings, output).await,
         Command::Report(report) => report::run(report, surroundings, output).await,

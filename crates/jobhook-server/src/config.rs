@@ -16,6 +16,7 @@ mod listen;
 mod measure;
 mod read;
 mod runner;
+mod schedule;
 mod section;
 mod service_runner;
 mod suggest;
@@ -36,6 +37,7 @@ pub use housekeeping::{Housekeeping, Keep, Retention};
 pub use listen::{AddressError, DEFAULT_LISTEN, ListenError, listen_address, may_listen};
 pub use measure::{MeasureError, duration, size};
 pub use runner::{LocalRunner, ProcessLimits, Runner, RunnerKind, Stdin};
+pub use schedule::Schedule;
 pub use section::{
     Auth, Hook, Limits, Operations, Scheduler, Server, Signature, Store, StoreKind, Token,
 };
@@ -47,7 +49,7 @@ use tree::{Node, Origin, SyntaxFault};
 /// The name looked for in the working directory.
 const FILE: &str = "jobhook.toml";
 /// Sections that later versions know.
-const NOT_YET: &[&str] = &["keys", "schedules", "stores"];
+const NOT_YET: &[&str] = &["keys", "stores"];
 const SECTIONS: &[&str] = &[
     "server",
     "hook",
@@ -59,6 +61,7 @@ const SECTIONS: &[&str] = &[
     "retention",
     "housekeeping",
     "runners",
+    "schedules",
 ];
 
 /// Everything that can be set.
@@ -85,6 +88,8 @@ pub struct Config {
     pub housekeeping: Housekeeping,
     /// `[runners.NAME]`, in the order of the file.
     pub runners: Vec<Runner>,
+    /// `[schedules.NAME]`, in the order of the file.
+    pub schedules: Vec<Schedule>,
     /// The file it was read from.
     pub file: Option<PathBuf>,
     /// The file's directory, or the working directory: where relative paths begin, and what
@@ -268,6 +273,9 @@ impl Source<'_> {
                 Some(("runners", name)) if self.line_of(fault.at.start).starts_with('[') => {
                     format!("two runners are named `{name}`; each needs a name of its own")
                 }
+                Some(("schedules", name)) if self.line_of(fault.at.start).starts_with('[') => {
+                    format!("two schedules are named `{name}`; each needs a name of its own")
+                }
                 _ => format!("`{key}` is set twice"),
             }
         } else {
@@ -310,6 +318,7 @@ fn sections(root: &Node) -> Result<Config, Fault> {
             "retention" => read(node).map(|section| config.retention = section),
             "housekeeping" => read(node).map(|section| config.housekeeping = section),
             "runners" => runners(node).map(|runners| config.runners = runners),
+            "schedules" => schedules(node).map(|schedules| config.schedules = schedules),
             later if NOT_YET.contains(&later) => {
                 return Err(
                     Fault::new(format_args!("[{later}] is not available in this version"))
@@ -332,6 +341,28 @@ fn sections(root: &Node) -> Result<Config, Fault> {
         names.push(&token.name);
     }
     Ok(config)
+}
+
+fn schedules(node: &Node) -> Result<Vec<Schedule>, Fault> {
+    if !matches!(node.value, tree::Value::Table(_)) {
+        return Err(Fault::new(
+            "schedules are sections with names, as in [schedules.nightly]",
+        ));
+    }
+    node.entries()
+        .iter()
+        .map(|entry| {
+            if !matches!(entry.node.value, tree::Value::Table(_)) {
+                return Err(
+                    Fault::new("a schedule is a section, as in [schedules.nightly]")
+                        .at(&entry.origin)
+                        .under(&entry.key),
+                );
+            }
+            Schedule::read(&entry.key, &entry.node)
+                .map_err(|fault| fault.at(&entry.origin).under(&entry.key))
+        })
+        .collect()
 }
 
 fn runners(node: &Node) -> Result<Vec<Runner>, Fault> {

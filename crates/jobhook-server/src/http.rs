@@ -3,7 +3,8 @@
 //! ```text
 //! listen ─▶ guard ─┬─▶ report                    POST {hook}, {hook}/status
 //!                  ├─▶ auth ─▶ operations        GET {hook}, PUT {hook}/{operationId}
-//!                  ├─▶ auth ─▶ actions, logs     /api/v1/…
+//!                  ├─▶ auth ─▶ actions, logs,    /api/v1/…
+//!                  │           schedules
 //!                  └─▶ health                    /healthz, /readyz, /.well-known/jobhook
 //! ```
 //!
@@ -29,7 +30,9 @@ mod posted;
 mod query;
 mod refusal;
 mod report;
+pub(crate) mod schedule_body;
 mod scheduled;
+mod schedules;
 mod sse;
 mod tail;
 
@@ -110,6 +113,19 @@ pub fn router(surface: Surface) -> Router {
         .route("/actions/{uuid}/cancel", post(actions::cancel))
         .route("/actions/{uuid}/retry", post(actions::retry))
         .route("/operations", get(operations::list))
+        .route("/schedules", get(schedules::list))
+        .route("/schedules/preview", post(schedules::preview_expression))
+        .route(
+            "/schedules/{name}",
+            get(schedules::show)
+                .put(schedules::put)
+                .delete(schedules::delete),
+        )
+        .route("/schedules/{name}/preview", get(schedules::preview))
+        .route("/schedules/{name}/ticks", get(schedules::ticks))
+        .route("/schedules/{name}/pause", post(schedules::pause))
+        .route("/schedules/{name}/resume", post(schedules::resume))
+        .route("/schedules/{name}/run", post(schedules::run))
         .method_not_allowed_fallback(guard::method_not_allowed)
         .fallback(guard::not_found)
         .layer(axum::middleware::from_fn_with_state(

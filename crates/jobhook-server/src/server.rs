@@ -19,8 +19,9 @@ use jobhook_engine::clock::SystemClock;
 use jobhook_engine::keyring::Keyring;
 use jobhook_engine::log::LogLimits;
 use jobhook_engine::runner::Runner;
+use jobhook_engine::schedule::Source;
 use jobhook_engine::store::{Store, StoreError};
-use jobhook_engine::{Engine, Settings};
+use jobhook_engine::{Engine, EngineError, Settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +94,22 @@ pub enum StartError {
     /// Operations are not defined as they should be.
     #[error(transparent)]
     Operations(#[from] CatalogueError),
+    /// What a schedule launches would be refused.
+    #[error("schedules.{name}: {what}")]
+    ScheduledLaunch {
+        /// The schedule's name.
+        name: String,
+        /// Why.
+        what: String,
+    },
+    /// A schedule is refused.
+    #[error("schedules.{name}: {source}")]
+    Schedule {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: EngineError,
+    },
     /// Housekeeping cannot be scheduled.
     #[error(transparent)]
     Housekeeping(#[from] HousekeepingError),
@@ -198,6 +215,7 @@ impl ServerBuilder {
             Arc::new(SystemClock),
             settings,
         );
+        put_schedules(config, &catalogue, &engine).await?;
         engine.start().await?;
         let housekeeping = Housekeeping::of(config, &engine).await?;
         let limits = HttpLimits {
@@ -265,6 +283,53 @@ impl Server {
         engine.stop().await;
         store.close().await;
     }
+}
+
+/// Puts the schedules of the configuration, and takes those away that it has no more; what the
+/// API made stays.
+async fn put_schedules(
+    config: &Config,
+    catalogue: &Catalogue,
+    engine: &Engine,
+) -> Result<(), StartError> {
+    let refused = |name: &str| {
+        let name = name.to_owned();
+        move |source| StartError::Schedule { name, source }
+    };
+    // All are judged before the first is stored.
+    for config::Schedule { name, definition } in &config.schedules {
+        catalogue
+            .check_launch(
+                &definition.action_type,
+                definition.operation,
+                definition.arguments.as_ref(),
+            )
+            .map_err(|what| StartError::ScheduledLaunch {
+                name: name.clone(),
+                what,
+            })?;
+        engine
+            .check_schedule(name, definition)
+            .map_err(refused(name))?;
+    }
+    for schedule in engine.store().schedules().await? {
+        let name = &schedule.name;
+        let stays = config.schedules.iter().any(|one| one.name == *name);
+        if schedule.source == Source::Config && !stays {
+            match engine.delete_schedule(name, Source::Config).await {
+                // Another server was faster.
+                Ok(_) | Err(EngineError::Refused(_)) => {}
+                Err(error) => return Err(refused(name)(error)),
+            }
+        }
+    }
+    for config::Schedule { name, definition } in &config.schedules {
+        engine
+            .put_schedule(name, definition.clone(), Source::Config)
+            .await
+            .map_err(refused(name))?;
+    }
+    Ok(())
 }
 
 fn static_tokens(config: &Config) -> Vec<StaticToken> {

@@ -6,6 +6,7 @@
 //! beside it, see [`Answer`].
 
 mod calls;
+mod schedules;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

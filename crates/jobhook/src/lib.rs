@@ -64,7 +64,7 @@ pub use launcher::Launcher;
 pub use meter::Meter;
 pub use operation::Operation;
 pub use operations::Operations;
-pub use page::{LinesPage, ListPage, ListQuery};
+pub use page::{FiringsPage, LinesPage, ListPage, ListQuery, SchedulesPage, TicksPage};
 pub use primitives::{PlainAnswer, Primitives};
 pub use receipt::Receipt;
 pub use report::{Amount, Report};

@@ -1,6 +1,6 @@
 //! Lists of actions and of lines, page by page (clauses `API-10`, `API-13`).
 
-use jobhook_protocol::{ActionBody, LogLineBody, Status};
+use jobhook_protocol::{ActionBody, FiringBody, LogLineBody, ScheduleBody, Status, TickBody};
 use serde::Deserialize;
 
 use crate::answer::Answer;
@@ -27,6 +27,33 @@ pub struct ListPage {
     /// The cursor of the next page; the last page has none.
     #[serde(default)]
     pub next: Option<String>,
+}
+
+/// The schedules, by name.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct SchedulesPage {
+    /// The schedules.
+    pub schedules: Vec<ScheduleBody>,
+}
+
+/// Moments to come.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct FiringsPage {
+    /// The moments, in order.
+    pub firings: Vec<FiringBody>,
+}
+
+/// A page of a schedule's ticks, newest first.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct TicksPage {
+    /// The ticks.
+    pub ticks: Vec<TickBody>,
+    /// The number to go on before; the last page has none.
+    #[serde(default)]
+    pub next: Option<u64>,
 }
 
 /// A page of an action's log.

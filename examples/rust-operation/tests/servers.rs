@@ -54,7 +54,8 @@ impl Server {
         self.launcher.wait(&id).await.expect("an end");
         let action = self.launcher.show(&id).await.expect("the record").body;
         let lines = self.launcher.lines(&id, 0, 1000).await.expect("the log");
-        (action, lines.lines)
+        let lines = lines.lines.into_iter().map(|line| line.body);
+        (action, lines.collect())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::ledger::Answer;
 use crate::log::LogLine;
 use crate::memory::MemoryStore;
 use crate::retention::Retention;
+use crate::schedule::{Schedule, Tick, TickQuery};
 use crate::store::{ActionQuery, Store, StoreError, Wake};
 use crate::testing::TestClock;
 use crate::write::Write;
@@ -73,6 +74,16 @@ impl Store for GatedStore {
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
         self.inner.expiring(now, limit).await
     }
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        self.inner.schedules().await
+    }
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
+        self.inner.schedule(name).await
+    }
+    async fn ticks(&self, query: &TickQuery) -> Result<Vec<Tick>, StoreError> {
+        self.inner.ticks(query).await
+    }
+
     async fn prune(
         &self,
         rules: &Retention,

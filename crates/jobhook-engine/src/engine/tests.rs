@@ -5,6 +5,7 @@ mod dispatch;
 mod idle;
 mod proof;
 mod restart;
+mod schedules;
 mod time;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::action::{Action, ActionId};
 use crate::attempt::{Attempt, AttemptRef};
 use crate::log::LogLine;
+use crate::schedule::{Schedule, Tick, TickKey};
 use crate::window::Window;
 use crate::write::{Refusal, Write};
 
@@ -94,6 +95,10 @@ pub struct Rows {
     pub attempts: HashMap<AttemptRef, Row<Attempt>>,
     /// What was applied of reporters.
     pub reporters: HashMap<ReporterKey, Row<Window>>,
+    /// Schedules.
+    pub schedules: HashMap<String, Row<Schedule>>,
+    /// Ticks.
+    pub ticks: HashMap<TickKey, Row<Tick>>,
     /// Lines to store, in order.
     pub lines: Vec<LogLine>,
     /// Attempts that closed: what is remembered of their reporters can go.

@@ -17,6 +17,11 @@ impl TestClock {
         TestClock(watch::Sender::new(now))
     }
 
+    /// Sets it, forward or back.
+    pub fn set(&self, now: Timestamp) {
+        self.0.send_replace(now);
+    }
+
     /// Moves it, and wakes whoever waits for a moment up to the new one.
     pub fn advance(&self, by: Duration) {
         self.0.send_modify(|now| *now = now.plus(by));

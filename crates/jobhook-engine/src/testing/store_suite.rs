@@ -23,6 +23,7 @@ pub mod query;
 pub mod reopen;
 pub mod report;
 pub mod retry;
+pub mod schedule;
 pub mod timeout;
 
 use std::path::Path;
@@ -243,6 +244,28 @@ macro_rules! store_suite {
             one_call_removes_no_more_than_asked_and_the_first_launched_first
             everything_of_a_removed_action_goes_and_nothing_of_another
             a_long_log_goes_with_its_action
+        }
+        $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), schedule =>
+            a_schedule_reads_back_whole_and_starts_from_now
+            the_same_definition_again_changes_nothing
+            a_changed_definition_is_a_new_revision_from_now
+            what_the_configuration_made_only_it_changes
+            a_deleted_schedule_is_gone_and_its_history_stays
+            a_tick_launches_what_the_schedule_says
+            a_moment_is_decided_once
+            an_older_revision_does_not_fire
+            many_missed_moments_are_one_tick
+            skip_launches_nothing_beside_a_live_action
+            a_pending_retry_is_live
+            allow_launches_beside_a_live_action
+            queue_launches_one_when_the_one_before_closes
+            cancel_running_cancels_the_one_before_and_starts_when_it_has_closed
+            a_paused_schedule_does_not_fire_and_its_history_says_so
+            nothing_that_waits_is_launched_while_paused
+            what_waits_is_skipped_when_the_schedule_is_deleted
+            a_run_by_hand_is_a_tick_of_its_own
+            an_unknown_schedule_is_refused
+            a_page_of_ticks_goes_back_from_the_newest
         }
         $crate::store_suite! { @group $open, $crate::testing::store_suite::SMALL_LOG, limit =>
             the_oldest_lines_are_dropped_beyond_the_limit

@@ -64,6 +64,7 @@ fn the_page_has_every_key() {
     has_keys::<Housekeeping>("`[housekeeping]`");
     has_keys::<LocalRunner>("`[runners.NAME]`");
     has_keys::<ServiceRunner>("`[runners.NAME]` of type ServiceRunner");
+    has_keys::<schedule::Keys>("`[schedules.NAME]`");
     has_keys::<ProcessLimits>("`[runners.NAME.limits]`");
     for section in SECTIONS {
         assert!(PAGE.contains(&format!("\n## `[{section}")), "{section}");

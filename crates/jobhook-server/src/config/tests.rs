@@ -371,8 +371,8 @@ fn a_store_that_is_not_there_is_refused() {
 #[test]
 fn a_section_of_a_later_version_is_refused_as_such() {
     refused(
-        "[schedules.nightly]\ncron = \"0 0 * * *\"\n",
-        "jobhook.toml:1:2: [schedules] is not available in this version",
+        "[keys.nightly]\ncron = \"0 0 * * *\"\n",
+        "jobhook.toml:1:2: [keys] is not available in this version",
     );
 }
 

@@ -122,7 +122,16 @@ pub(super) fn read(body: Vec<u8>, terms: &Terms<'_>) -> Answered<Launches> {
 }
 
 fn read_one(text: &str, place: &str, terms: &Terms<'_>) -> Answered<Launch> {
-    let fields = Fields::read(text, &FIELDS, place.to_owned())?;
+    from_fields(
+        &Fields::read(text, &FIELDS, place.to_owned())?,
+        place,
+        terms,
+    )
+}
+
+/// What to launch, from the fields of an object that may have others too. Schedules are
+/// read by it as launches are.
+pub(super) fn from_fields(fields: &Fields<'_>, place: &str, terms: &Terms<'_>) -> Answered<Launch> {
     let of_plain = ["type", "arguments"].map(|name| fields.get(name));
     let of_operation = ["operationId", "input"].map(|name| fields.get(name));
     let operation = of_operation.iter().any(Option::is_some);
@@ -201,7 +210,7 @@ pub(super) fn fitting(size: usize, most: usize, noun: &str) -> Answered<()> {
 }
 
 /// A number of seconds, or a text with a unit.
-fn duration(raw: &str) -> Option<Duration> {
+pub(super) fn duration(raw: &str) -> Option<Duration> {
     let seconds = match serde_json::from_str::<f64>(raw) {
         Ok(seconds) => seconds,
         Err(_) => {

@@ -126,6 +126,10 @@ impl From<EngineError> for Refused {
     fn from(error: EngineError) -> Refused {
         match error {
             EngineError::Refused(refusal) => refusal.into(),
+            EngineError::Cron(_) | EngineError::ScheduleName(_) => {
+                Refused::new(Code::InvalidSchedule, error.to_string())
+            }
+            EngineError::NoRunner(_) => Refused::new(Code::NoRunner, error.to_string()),
             EngineError::NotFinal(_) => Refused::new(Code::NotFinal, error.to_string()),
             EngineError::Store(error) => error.into(),
             // Logged where the batch failed.
@@ -146,7 +150,16 @@ impl From<Refusal> for Refused {
             Refusal::Closed => Refused::new(Code::AttemptClosed, text).with_stop(),
             Refusal::SeqOutOfWindow { .. } => Refused::new(Code::SeqOutOfWindow, text),
             Refusal::AlreadyFinal(_) => Refused::new(Code::AlreadyFinal, text),
-            Refusal::Exists | Refusal::NotGone | Refusal::StaleOffset { .. } => {
+            Refusal::NoSchedule => Refused::new(Code::ScheduleNotFound, text),
+            Refusal::Configured => Refused::new(Code::ScheduleConfigured, text),
+            Refusal::NotPaused => Refused::new(Code::ScheduleNotPaused, text),
+            Refusal::Overlaps { .. } | Refusal::QueueFull { .. } => {
+                Refused::new(Code::ScheduleOverlap, text)
+            }
+            Refusal::ScheduleMoved
+            | Refusal::Exists
+            | Refusal::NotGone
+            | Refusal::StaleOffset { .. } => {
                 tracing::error!(
                     error = text,
                     "A request was refused for what only the server does"

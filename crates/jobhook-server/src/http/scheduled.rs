@@ -88,7 +88,7 @@ fn refused(field: &str, text: &str, why: &str) -> Refused {
     let shown: String = text.chars().take(64).collect();
     let more = if shown.len() < text.len() { "…" } else { "" };
     let detail = format!("`{field}` cannot be `{shown}{more}`: {why}");
-    Refused::new(Code::InvalidSchedule, detail)
+    Refused::new(Code::InvalidTime, detail)
 }
 
 #[cfg(test)]

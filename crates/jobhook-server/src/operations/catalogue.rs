@@ -246,6 +246,30 @@ impl Catalogue {
         }
     }
 
+    /// Judges what is launched without anybody asking, by the configuration: permissions do not
+    /// apply.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong.
+    pub fn check_launch(
+        &self,
+        action_type: &str,
+        operation: bool,
+        input: Option<&Json>,
+    ) -> Result<(), String> {
+        match (self.get(action_type), operation) {
+            (Some(known), true) => known.check_input(input).map_err(|mismatch| {
+                format!("the input of `{action_type}` does not fit: {mismatch}")
+            }),
+            (Some(_), false) => Err(format!(
+                "`{action_type}` is an operation: give `operation` and `input` instead of `type` and `arguments`, so that its input is checked"
+            )),
+            (None, true) => Err(format!("there is no operation `{action_type}`")),
+            (None, false) => Ok(()),
+        }
+    }
+
     /// Puts every operation in the place of [`EVERY_OPERATION`] in a runner's list of types.
     pub fn expand(&self, actions: &mut Vec<String>) {
         let Some(place) = actions.iter().position(|action| action == EVERY_OPERATION) else {

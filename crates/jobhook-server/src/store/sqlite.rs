@@ -29,6 +29,7 @@ mod plans;
 mod prune;
 mod read;
 mod readers;
+mod schedules;
 mod tokens;
 mod transaction;
 mod trim;
@@ -43,6 +44,7 @@ use jobhook_engine::clock::Timestamp;
 use jobhook_engine::ledger::{self, Answer};
 use jobhook_engine::log::{LogLimits, LogLine};
 use jobhook_engine::retention::Retention;
+use jobhook_engine::schedule::{Schedule, Tick, TickQuery};
 use jobhook_engine::store::{ActionQuery, Store, StoreError, Wake};
 use jobhook_engine::write::Write;
 use rusqlite::{CachedStatement, Connection};
@@ -161,6 +163,26 @@ impl Store for SqliteStore {
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
         self.readers
             .read(move |connection| read::expiring(connection, now, limit))
+            .await
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        self.readers.read(schedules::schedules).await
+    }
+
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
+        let name = name.to_owned();
+        let found = self
+            .readers
+            .read(move |connection| schedules::schedule(connection, &name))
+            .await?;
+        Ok(found.filter(|schedule| schedule.deleted_at.is_none()))
+    }
+
+    async fn ticks(&self, query: &TickQuery) -> Result<Vec<Tick>, StoreError> {
+        let query = query.clone();
+        self.readers
+            .read(move |connection| schedules::ticks(connection, &query))
             .await
     }
 

@@ -15,6 +15,7 @@ mod launch;
 mod listen;
 mod operations;
 mod scheduled;
+mod schedules;
 mod server;
 mod storm;
 mod tail;

@@ -93,7 +93,7 @@ async fn nonsense_is_refused_with_what_would_be_right_and_nothing_is_stored() {
     ] {
         let path = format!("/async/Ping?schedule={query}");
         let refused = server.request("PUT", &path, &[JSON], "{}").await;
-        let detail = refused.refusal(400, "invalid_schedule");
+        let detail = refused.refusal(400, "invalid_time");
         assert!(detail.contains(says), "{query}: {detail}");
     }
     for value in [
@@ -109,7 +109,7 @@ async fn nonsense_is_refused_with_what_would_be_right_and_nothing_is_stored() {
         for launch in [r#""type":"Any""#, r#""operationId":"Ping""#] {
             let body = format!(r#"[{{"type":"Any"}},{{{launch},"scheduled":{value}}}]"#);
             let refused = server.post("/api/v1/actions", &body).await;
-            let detail = refused.refusal(400, "invalid_schedule");
+            let detail = refused.refusal(400, "invalid_time");
             assert!(detail.contains("scheduled of launch 2"), "{detail}");
         }
     }

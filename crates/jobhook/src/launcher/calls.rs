@@ -100,11 +100,15 @@ impl Launcher {
     }
 
     pub(super) fn url(&self, path: &[&str]) -> Url {
+        self.url_of("actions", path)
+    }
+
+    pub(super) fn url_of(&self, what: &str, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments
                 .pop_if_empty()
-                .extend(["api", "v1", "actions"])
+                .extend(["api", "v1", what])
                 .extend(path);
         }
         url.set_query(None);

@@ -8,6 +8,8 @@ use super::*;
 use crate::attempt::Attempt;
 use crate::ledger::Answer;
 use crate::log::LogLine;
+use crate::retention::Retention;
+use crate::schedule::{Schedule, Tick, TickQuery};
 use crate::store::{ActionQuery, StoreError, Wake};
 use crate::write::Write;
 
@@ -65,6 +67,27 @@ impl Store for Counting {
 
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
         self.store.expiring(now, limit).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        self.store.schedules().await
+    }
+
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
+        self.store.schedule(name).await
+    }
+
+    async fn ticks(&self, query: &TickQuery) -> Result<Vec<Tick>, StoreError> {
+        self.store.ticks(query).await
+    }
+
+    async fn prune(
+        &self,
+        rules: &Retention,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.store.prune(rules, now, limit).await
     }
 
     fn installation(&self) -> &str {

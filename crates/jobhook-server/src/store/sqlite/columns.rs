@@ -156,7 +156,7 @@ impl<'r> Reader<'r> {
         T::try_from(number).map_err(|_| damaged("a number", format!("{number} is out of range")))
     }
 
-    fn time(&mut self) -> Result<Timestamp, StoreError> {
+    pub(super) fn time(&mut self) -> Result<Timestamp, StoreError> {
         self.get().map(Timestamp)
     }
 
@@ -164,7 +164,7 @@ impl<'r> Reader<'r> {
         Ok(self.get::<Option<i64>>()?.map(Timestamp))
     }
 
-    fn json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
+    pub(super) fn json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
         let text = self.optional_text()?;
         text.map(serde_json::from_str)
             .transpose()

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{flush, open, prune, read, transaction, trim};
+use super::{flush, open, prune, read, schedules, transaction, trim};
 
 fn plan(connection: &Connection, statement: &str) -> Vec<String> {
     let explained = format!("EXPLAIN QUERY PLAN {statement}");
@@ -12,7 +12,7 @@ fn plan(connection: &Connection, statement: &str) -> Vec<String> {
 }
 
 /// Walks that are meant: along what was bound or found before, along a page of all actions,
-/// which ends at its limit, and along all open attempts.
+/// which ends at its limit, along all schedules, and along all open attempts.
 fn is_meant(step: &str) -> bool {
     let bound = [
         "SCAN 32-ROW VALUES",
@@ -22,6 +22,7 @@ fn is_meant(step: &str) -> bool {
         "SCAN page",
     ];
     step == "SCAN actions"
+        || step == "SCAN schedules"
         || step == "SCAN t USING INDEX attempts_open"
         || bound.iter().any(|start| step.starts_with(start))
 }
@@ -36,6 +37,7 @@ fn every_statement_goes_by_an_index() {
         transaction::statements(),
         trim::statements(),
         read::statements(),
+        schedules::statements(),
         prune::statements(),
     ];
     for statement in statements.concat() {

@@ -168,7 +168,7 @@ pub(super) fn expiring(
 }
 
 /// Reads every row that a statement finds.
-fn each<T>(
+pub(super) fn each<T>(
     connection: &Connection,
     sql: &str,
     values: impl Params,

@@ -10,13 +10,14 @@ use jobhook_engine::clock::Timestamp;
 use jobhook_engine::ledger::{ReporterKey, Row, Rows, Transaction, Wanted};
 use jobhook_engine::log::LogLimits;
 use jobhook_engine::runner::TypeFilter;
+use jobhook_engine::schedule::TickKey;
 use jobhook_engine::store::StoreError;
 use jobhook_engine::window::Window;
 use rusqlite::{Connection, Params, params};
 
 use super::columns::{self, Reader, action_columns, attempt_columns, id_bytes};
 use super::payload::Payload;
-use super::{failure, flush, limit_of, prepare, trim};
+use super::{failure, flush, limit_of, prepare, schedules, trim};
 
 const ACTION: &str = concat!(
     "SELECT ",
@@ -156,7 +157,7 @@ impl Transaction for SqliteTransaction<'_> {
                 rows.reporters.insert(key.clone(), Row::stored(window));
             }
         }
-        Ok(())
+        schedules::load(self.connection, wanted, rows)
     }
 
     async fn waiting(
@@ -189,10 +190,19 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(due.into_iter().map(|(_, id)| id).collect())
     }
 
+    async fn live(&mut self, schedule: &str) -> Result<Vec<ActionId>, StoreError> {
+        schedules::live(self.connection, schedule)
+    }
+
+    async fn queued(&mut self, schedule: &str, limit: usize) -> Result<Vec<TickKey>, StoreError> {
+        schedules::queued(self.connection, schedule, limit)
+    }
+
     async fn flush(&mut self, rows: &mut Rows) -> Result<(), StoreError> {
         flush::lines(self.connection, rows)?;
         trim::trim(self.connection, rows, self.limits)?;
-        flush::changes(self.connection, rows)
+        flush::changes(self.connection, rows)?;
+        schedules::flush(self.connection, rows)
     }
 }
 

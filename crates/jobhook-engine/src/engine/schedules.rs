@@ -1,0 +1,154 @@
+//! Schedules from outside: put, delete, pause, resume, run.
+
+use super::{Engine, EngineError, unexpected};
+use crate::action::ActionId;
+use crate::ledger::Answer;
+use crate::schedule::plan::Moments;
+use crate::schedule::{Schedule, ScheduleDefinition, Source, Tick, is_name};
+use crate::write::{PutSchedule, Refusal, ResumeSchedule, Write, Written};
+
+impl Engine {
+    /// Checks what would be put: its name, its times, and that a runner takes what it launches.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: [`EngineError::ScheduleName`], [`EngineError::Cron`],
+    /// [`EngineError::NoRunner`].
+    pub fn check_schedule(
+        &self,
+        name: &str,
+        definition: &ScheduleDefinition,
+    ) -> Result<Moments, EngineError> {
+        if !is_name(name) {
+            return Err(EngineError::ScheduleName(name.to_owned()));
+        }
+        let moments = Moments::of(definition)?;
+        if !self.0.takes(&definition.action_type) {
+            let failure = self.no_runner(&definition.action_type);
+            return Err(EngineError::NoRunner(failure.message));
+        }
+        Ok(moments)
+    }
+
+    /// Makes or changes a schedule. A new or changed one starts from now; the same definition
+    /// again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: what [`Engine::check_schedule`] says, [`Refusal::Configured`] or the
+    /// store's.
+    pub async fn put_schedule(
+        &self,
+        name: &str,
+        definition: ScheduleDefinition,
+        source: Source,
+    ) -> Result<Schedule, EngineError> {
+        self.check_schedule(name, &definition)?;
+        let put = PutSchedule {
+            name: name.to_owned(),
+            definition,
+            source,
+        };
+        let write = Write::PutSchedule(Box::new(put));
+        into_schedule(self.0.batcher.write(write).await?)
+    }
+
+    /// Takes a schedule away. Its actions and its history stay.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: [`Refusal::NoSchedule`], [`Refusal::Configured`] or the store's.
+    pub async fn delete_schedule(
+        &self,
+        name: &str,
+        source: Source,
+    ) -> Result<Schedule, EngineError> {
+        let name = name.to_owned();
+        let write = Write::DeleteSchedule { name, source };
+        into_schedule(self.0.batcher.write(write).await?)
+    }
+
+    /// Keeps a schedule from firing until it is resumed.
+    ///
+    /// - `by`: the name of the token that asks, or `local`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: [`Refusal::NoSchedule`] or the store's.
+    pub async fn pause_schedule(
+        &self,
+        name: &str,
+        by: String,
+        note: Option<String>,
+    ) -> Result<Schedule, EngineError> {
+        let name = name.to_owned();
+        let write = Write::PauseSchedule { name, by, note };
+        into_schedule(self.0.batcher.write(write).await?)
+    }
+
+    /// Lets a schedule fire from now on. What it missed while it was paused is one skipped tick
+    /// of its history, and is not caught up.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: [`Refusal::NoSchedule`], [`Refusal::NotPaused`] or the store's.
+    pub async fn resume_schedule(&self, name: &str) -> Result<Schedule, EngineError> {
+        loop {
+            let schedule = self.0.store.schedule(name).await?;
+            let schedule = schedule.ok_or(Refusal::NoSchedule)?;
+            // Times that cannot be read were not missed.
+            let missed = Moments::of(&schedule.definition)
+                .ok()
+                .and_then(|moments| moments.missed(schedule.watermark, self.0.clock.now()));
+            let resume = ResumeSchedule {
+                name: schedule.name,
+                revision: schedule.revision,
+                watermark: schedule.watermark,
+                missed,
+            };
+            let write = Write::ResumeSchedule(Box::new(resume));
+            match self.0.batcher.write(write).await? {
+                // It was changed between the reading and the writing.
+                Err(Refusal::ScheduleMoved) => {}
+                answer => return into_schedule(answer),
+            }
+        }
+    }
+
+    /// Runs a schedule by hand, now, paused or not. Its `overlap` decides as it does for any
+    /// tick, but a tick that would be skipped is refused instead.
+    ///
+    /// - `by`: the name of the token that asks, or `local`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: [`Refusal::NoSchedule`], [`Refusal::Overlaps`],
+    /// [`Refusal::QueueFull`], [`EngineError::NoRunner`] or the store's.
+    pub async fn run_schedule(&self, name: &str, by: String) -> Result<Tick, EngineError> {
+        let schedule = self.0.store.schedule(name).await?;
+        let schedule = schedule.ok_or(Refusal::NoSchedule)?;
+        if !self.0.takes(&schedule.definition.action_type) {
+            let failure = self.no_runner(&schedule.definition.action_type);
+            return Err(EngineError::NoRunner(failure.message));
+        }
+        let write = Write::RunSchedule {
+            name: name.to_owned(),
+            action: ActionId::draw(self.0.clock.now()),
+            by,
+        };
+        match self.0.batcher.write(write).await?? {
+            Written::Ticked(mut ticked) => ticked
+                .ticks
+                .pop()
+                .ok_or_else(|| unexpected(&Written::Ticked(ticked))),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+fn into_schedule(answer: Answer) -> Result<Schedule, EngineError> {
+    match answer? {
+        Written::Schedule(schedule) => Ok(*schedule),
+        other => Err(unexpected(&other)),
+    }
+}
