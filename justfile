@@ -59,7 +59,7 @@ fmt:
     cargo fmt --all
 
 # Run every example against a real server and check what came of it.
-examples: build wheel requests
+examples: build wheel requests python-tools
     examples/shell-curl/check.py
     examples/check.py
 

@@ -34,10 +34,10 @@ BOUND_S = 60
 
 
 @contextmanager
-def server(data_dir):
+def server(data_dir, config="jobhook.toml"):
     """A server on a free port. Gives its address, from the first line it prints."""
     command = [
-        BIN, "serve", "--config", HERE / "jobhook.toml", "--data-dir", data_dir, "--listen", "127.0.0.1:0",
+        BIN, "serve", "--config", HERE / config, "--data-dir", data_dir, "--listen", "127.0.0.1:0",
     ]
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     lines = queue.SimpleQueue()
@@ -262,6 +262,69 @@ def a_rust_operation_is_a_child_process(_):
     )
 
 
+PYTHON_OPERATION = HERE / "python-operation"
+
+
+def python_prints_the_definitions_that_the_server_reads(_):
+    command = ["python3", PYTHON_OPERATION / "report.py", "operations"]
+    printed = subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.PIPE, check=True).stdout
+    expect(printed, (PYTHON_OPERATION / "operations.json").read_bytes())
+
+
+def a_python_operation_is_tested_without_a_server(_):
+    command = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", PYTHON_OPERATION]
+    ran = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert ran.returncode == 0 and "3 passed" in ran.stdout, ran
+
+
+def launch_operation(given):
+    """As `launch`; of what is refused, what was said."""
+    done = jobhook(
+        "launch", "--operation", "Report.Generate", "--input", json.dumps(given), "--wait", "--json"
+    )
+    try:
+        action = json.loads(done.stdout)
+    except ValueError:
+        return done.returncode, done.stderr, []
+    printed = jobhook("logs", action["uuid"], "--json").stdout
+    return done.returncode, action, [json.loads(line) for line in printed.splitlines()]
+
+
+def a_python_operation_is_launched_by_its_name(_):
+    groups = [{"name": "north", "amounts": [1, 2.5]}, {"name": "south", "amounts": [4]}]
+    given = {"title": "Sales", "groups": groups, "until": "2026-11-30", "format": "markdown"}
+    code, action, log = launch_operation(given)
+    expect((code, action["status"]), (0, "SUCCESS"))
+    expect((action["operationId"], action["type"]), ("Report.Generate", "Report.Generate"))
+    text = "# Sales, until 30 November 2026\nnorth: 3.50\nsouth: 4.00"
+    expect(action["results"], {"text": text, "total": 7.5})
+    expect(action["statusDetails"]["progress"], 100)
+    expect(texts(log, "job"), ["north has 2 amounts", "south has 1 amounts"])
+
+
+def a_python_operation_that_raises_is_an_error(_):
+    groups = [{"name": "north", "amounts": []}]
+    code, action, log = launch_operation({"title": "Sales", "groups": groups})
+    expect((code, action["status"]), (1, "ERROR"))
+    expect((action["errorName"], action["errorMessage"]), ("LookupError", "north has no amounts"))
+    expect(texts(log, "job")[0], "Traceback (most recent call last):")
+
+
+def input_that_does_not_fit_a_python_operation_is_refused(_):
+    code, said, _ = launch_operation({"titel": "Sales", "groups": [{"name": 3, "amounts": [1]}]})
+    assert code != 0 and "title" in said and "titel" in said and "/groups/0/name" in said, (code, said)
+    expect(json.loads(jobhook("list", "--json", "--status", "QUEUED").stdout)["actions"], [])
+
+
+OPERATION_CHECKS = [
+    python_prints_the_definitions_that_the_server_reads,
+    a_python_operation_is_tested_without_a_server,
+    a_python_operation_is_launched_by_its_name,
+    a_python_operation_that_raises_is_an_error,
+    input_that_does_not_fit_a_python_operation_is_refused,
+]
+
+
 def an_unmodified_job_py_works(path):
     code, action, log = launch("JobPy", {"path": str(Path(path).resolve())})
     assert code == 0, [action, *log]
@@ -294,19 +357,24 @@ def main() -> int:
     job_py = options.parse_args().job_py
     checks = [an_unmodified_job_py_works] if job_py else CHECKS
 
+    runs = [("jobhook.toml", checks)]
+    if not job_py:
+        runs.append(("python-operation/jobhook.toml", OPERATION_CHECKS))
+
     passed = failed = 0
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder, "data")) as address:
-        ENVIRONMENT["JOBHOOK_URL"] = address
-        for check in checks:
-            name = check.__name__.strip("_").replace("_", " ")
-            try:
-                check(job_py or Path(folder))
-            except Exception as error:
-                failed += 1
-                print(f"FAILED {name}: {type(error).__name__}: {error}", flush=True)
-            else:
-                passed += 1
-                print(f"ok     {name}", flush=True)
+    for config, checks in runs:
+        with tempfile.TemporaryDirectory() as folder, server(Path(folder, "data"), config) as address:
+            ENVIRONMENT["JOBHOOK_URL"] = address
+            for check in checks:
+                name = check.__name__.strip("_").replace("_", " ")
+                try:
+                    check(job_py or Path(folder))
+                except Exception as error:
+                    failed += 1
+                    print(f"FAILED {name}: {type(error).__name__}: {error}", flush=True)
+                else:
+                    passed += 1
+                    print(f"ok     {name}", flush=True)
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 

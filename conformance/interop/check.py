@@ -12,7 +12,10 @@ import queue
 import re
 import subprocess
 import sys
+import tempfile
 import threading
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,6 +62,13 @@ CLIENTS = {
 }
 WAYS = ["work", "fail", "until-stopped"]
 REFERENCE = {"command": sys.executable, "args": [str(ROOT / "examples/python-requests/longest-line.py")]}
+
+# Programs whose operations Webda launches by name, from the file that `PROGRAM operations` prints.
+# Each has `Interop.Choose` and `Interop.Fail`; 2.4.3 has no operations.
+PROGRAMS = {
+    "the Python wheel": [os.environ["INTEROP_PYTHON"], str(HERE / "clients" / "operations.py")],
+}
+OPERATION = "AsyncOperationAction"
 
 
 def type_of(client, way):
@@ -118,18 +128,39 @@ class Webda:
         return event["code"], self.histories[uuid]
 
 
+    def operation(self, operation_id, given):
+        """Launches it; the id of its action, which Webda does not tell the caller."""
+        known = set(self.histories)
+        status, _ = self.http("PUT", f"/async/{operation_id}?schedule=", given)
+        expect(status, 204)
+        return self.wait(lambda: next((uuid for uuid in self.histories if uuid not in known), None))
+
+    def http(self, method, path, given=None):
+        """Asks over HTTP: the status, and the answer's JSON."""
+        request = urllib.request.Request(self.address + path, method=method)
+        if given is not None:
+            request.data = json.dumps(given).encode()
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=BOUND_S) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.code, None
+
+
 @contextmanager
-def webda(version):
+def webda(version, types=TYPES, definitions=None):
     folder = ROOT / ".tools" / "interop" / version
+    command = ["node", HERE / "server.mjs", folder, json.dumps(types)]
     process = subprocess.Popen(
-        ["node", HERE / "server.mjs", folder, json.dumps(TYPES)],
+        [*command, definitions] if definitions else command,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         cwd=folder,  # it leaves a file `.registry` there
     )
     server = Webda(process)
     server.last = {}
     try:
-        server.wait(lambda: server.last.get("listening"))
+        server.address = server.wait(lambda: server.last.get("listening"))
         yield server
     finally:
         process.stdin.close()
@@ -199,6 +230,75 @@ def the_reference_in_Python_hears_that_it_should_stop(server):
     expect((statuses(history)[-1], history[-1]["logs"]), ("RUNNING", []))
 
 
+@contextmanager
+def webda_with_operations(version, program):
+    """Webda with the operations of a program, and the definitions that it printed."""
+    printed = subprocess.run([*program, "operations"], stdout=subprocess.PIPE, check=True).stdout
+    runner = {"command": program[0], "args": program[1:]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "operations.json")
+        path.write_bytes(printed)
+        with webda(version, {OPERATION: runner}, str(path)) as server:
+            yield server, json.loads(printed)
+
+
+INPUT = {
+    "lines": ["short", "the longest of these", "é — 😀"],
+    "order": "longest",
+    "chapters": [{"title": "one", "below": [{"title": "two"}]}],
+    "at": "2026-11-24T16:00:00Z",
+    "day": "2026-11-24",
+    "key": "6f0f8f1e-6b0c-4a6c-9f3e-111111111111",
+    "pair": [2, "b"],
+    "shares": {"a": 0.5},
+    "mode": "slow",
+}
+
+
+def without_nulls(value):
+    """As Webda answers: it leaves out what is null."""
+    if isinstance(value, dict):
+        return {name: without_nulls(it) for name, it in value.items() if it is not None}
+    return [without_nulls(it) for it in value] if isinstance(value, list) else value
+
+
+def operations_are_listed_as_they_were_printed(server, definitions):
+    expect(server.http("GET", "/async?full=true"), (200, without_nulls(definitions)))
+
+
+def an_operation_is_launched_by_name_and_succeeds(server, _):
+    for given, depth in ((INPUT, 2), ({"lines": INPUT["lines"]}, 0)):
+        code, history = server.end_of(server.operation("Interop.Choose", given))
+        expect((code, history[-1]["status"]), (0, "SUCCESS"))
+        expect(history[-1]["operationId"], "Interop.Choose")
+        results = {"lines": 3, "chosen": "the longest of these", "depth": depth}
+        expect(history[-1]["results"], results)
+        expect(history[-1]["statusDetails"]["progress"], 100)
+
+
+def an_operation_that_fails_ends_with_its_message(server, _):
+    code, history = server.end_of(server.operation("Interop.Fail", "paper"))
+    expect((code, history[-1]["status"]), (1, "ERROR"))
+    expect(history[-1]["errorMessage"], "there is no paper")
+
+
+def input_that_does_not_fit_is_not_launched(server, _):
+    known = set(server.histories)
+    for given in ({}, {"lines": [1]}, INPUT | {"other": 1}, INPUT | {"pair": [1]}, []):
+        expect(server.http("PUT", "/async/Interop.Choose?schedule=", given), (400, None))
+    # What was stored before is known once this is.
+    server.end_of(server.operation("Interop.Fail", "paper"))
+    expect(len(server.histories), len(known) + 1)
+
+
+OPERATION_CHECKS = [
+    operations_are_listed_as_they_were_printed,
+    an_operation_is_launched_by_name_and_succeeds,
+    an_operation_that_fails_ends_with_its_message,
+    input_that_does_not_fit_is_not_launched,
+]
+
+
 def checks():
     """(the sentence that holds, what to call)"""
     for client in CLIENTS:
@@ -216,21 +316,33 @@ def checks():
         yield check.__name__.replace("_", " "), check
 
 
-def main() -> int:
+def run(title, server, named_checks, *more):
+    """How many passed, and how many failed."""
     passed = failed = 0
+    for name, check in named_checks:
+        server.errors.clear()
+        try:
+            check(server, *more)
+        except Exception as error:
+            failed += 1
+            print(f"FAILED {title}: {name}: {type(error).__name__}: {error}", flush=True)
+            print(*(f"       Webda: {line}" for line in server.errors), sep="\n", flush=True)
+        else:
+            passed += 1
+            print(f"ok     {title}: {name}", flush=True)
+    return passed, failed
+
+
+def main() -> int:
+    counts = []
     for version in VERSIONS:
         with webda(version) as server:
-            for name, check in checks():
-                server.errors.clear()
-                try:
-                    check(server)
-                except Exception as error:
-                    failed += 1
-                    print(f"FAILED Webda {version}: {name}: {type(error).__name__}: {error}", flush=True)
-                    print(*(f"       Webda: {line}" for line in server.errors), sep="\n", flush=True)
-                else:
-                    passed += 1
-                    print(f"ok     Webda {version}: {name}", flush=True)
+            counts.append(run(f"Webda {version}", server, checks()))
+    for program, command in PROGRAMS.items():
+        with webda_with_operations(VERSIONS[0], command) as (server, definitions):
+            named = [(check.__name__.replace("_", " "), check) for check in OPERATION_CHECKS]
+            counts.append(run(f"Webda {VERSIONS[0]}, {program}", server, named, definitions))
+    passed, failed = map(sum, zip(*counts))
     print(f"interop: {passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 

@@ -9,7 +9,9 @@
 //     < {"ended": "<uuid>", "code": 0}
 //     < {"error": "..."}         what Webda logs as an error
 //
-// The second argument maps action types to {command, args, options} of a LocalRunner.
+// The second argument maps action types to {command, args, options} of a LocalRunner. The third,
+// if there is one, is a definitions file: its operations are launched over HTTP, by the runner of
+// the type AsyncOperationAction.
 import { createRequire } from "node:module";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -17,6 +19,8 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
 const [folder, types] = [process.argv[2], JSON.parse(process.argv[3])];
+const definitions = process.argv[4];
+const OPERATION = "AsyncOperationAction";
 const packages = createRequire(join(folder, "package.json"));
 const load = name => import(pathToFileURL(packages.resolve(name)));
 const tell = object => process.stdout.write(JSON.stringify(object) + "\n");
@@ -35,6 +39,10 @@ const configuration = {
     Async: { type: "Webda/AsyncJobService", url: "/async", localLaunch: true, runners: Object.keys(types) }
   }
 };
+if (definitions) {
+  // Otherwise the hook of an operation is `store`: jobs of this process.
+  Object.assign(configuration.services.Async, { asyncOperationDefinition: definitions, onlyHttpHook: true });
+}
 for (const [name, program] of Object.entries(types)) {
   // What the program says besides its reports goes to our standard error.
   const options = { ...program.options, stdio: ["ignore", process.stderr.fd, process.stderr.fd] };
@@ -61,7 +69,8 @@ output.on("message", ({ type, log }) => {
 const application = new Application(folder, output);
 await application.load();
 const models = {};
-for (const name of Object.keys(types)) {
+// That of operations is Webda's own.
+for (const name of Object.keys(types).filter(it => it !== OPERATION)) {
   models[name] = { [name]: class extends AsyncAction {} }[name];
   application.addModel(`Interop/${name}`, models[name]);
 }
@@ -70,6 +79,12 @@ const webda = new WebdaServer(application);
 // Without it 2.4.3 answers 401 to requests that come from no web page.
 webda.setDevMode(true);
 await webda.init();
+if (definitions) {
+  // What an application's own authentication amounts to; the hook stays Webda's to guard.
+  webda.registerRequestFilter({
+    checkRequest: async context => !context.getHttpContext().getUrl().includes("/async/status")
+  });
+}
 const store = webda.getService("AsyncActions");
 for (const event of ["Store.Saved", "Store.PartialUpdated", "Store.PatchUpdated", "Store.Updated"]) {
   store.on(event, async change => {

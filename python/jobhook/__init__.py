@@ -2,7 +2,7 @@
 
 A program that a jobhook server started uses `Job`: its arguments, progress, log and results. A
 program that launches and watches others uses `Launcher`. For asyncio there are `AsyncJob` and
-`AsyncLauncher`. `check_job`, `job_headers` and `send_status` are those of the original's `job.py`.
+`AsyncLauncher`. Functions that are launched by name are `operation`s; `run` makes a program of them. `check_job`, `job_headers` and `send_status` are those of the original's `job.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from ._jobhook import Receipt, __version__
 from .errors import (
     InvalidEnvironment,
+    InvalidInput,
+    InvalidOutput,
     InvalidSetting,
     InvalidValue,
     JobCancelled,
@@ -20,6 +22,7 @@ from .errors import (
     SystemRefused,
     UnexpectedAnswer,
     UnexpectedArguments,
+    UnknownOperation,
     WaitTimeout,
 )
 from .job import Job
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from .async_launcher import AsyncLauncher
     from .launcher import Launch, Launcher
     from .log_handler import JobLogHandler
+    from .operations import operation
+    from .program import run
 
 __all__ = [
     "Action",
@@ -43,6 +48,8 @@ __all__ = [
     "Cancel",
     "Gap",
     "InvalidEnvironment",
+    "InvalidInput",
+    "InvalidOutput",
     "InvalidSetting",
     "InvalidValue",
     "Job",
@@ -60,11 +67,14 @@ __all__ = [
     "SystemRefused",
     "UnexpectedAnswer",
     "UnexpectedArguments",
+    "UnknownOperation",
     "WaitTimeout",
     "Witness",
     "__version__",
     "check_job",
     "job_headers",
+    "operation",
+    "run",
     "send_status",
 ]
 
@@ -85,6 +95,8 @@ _LATER = {
     "LogLine": "action",
     "Lost": "action",
     "Witness": "action",
+    "operation": "operations",
+    "run": "program",
 }
 
 

@@ -48,6 +48,18 @@ class AsyncLauncher:
         launch = self._launcher.launch
         return await asyncio.to_thread(launch, type, arguments, attempts=attempts, timeout=timeout)
 
+    async def launch_operation(
+        self,
+        id: str,
+        input: Any = None,
+        *,
+        attempts: int | None = None,
+        timeout: float | None = None,
+    ) -> Action:
+        """Launches an operation by its name."""
+        launch = self._launcher.launch_operation
+        return await asyncio.to_thread(launch, id, input, attempts=attempts, timeout=timeout)
+
     async def launch_many(self, launches: Iterable[Launch]) -> list[Action]:
         """Launches up to 1,000 actions: all of them, or none."""
         return await asyncio.to_thread(self._launcher.launch_many, launches)

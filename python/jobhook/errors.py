@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "InvalidEnvironment",
+    "InvalidInput",
+    "InvalidOutput",
     "InvalidSetting",
     "InvalidValue",
     "JobCancelled",
@@ -22,6 +24,7 @@ __all__ = [
     "SystemRefused",
     "UnexpectedAnswer",
     "UnexpectedArguments",
+    "UnknownOperation",
     "WaitTimeout",
 ]
 
@@ -66,6 +69,18 @@ class InvalidValue(JobhookError, ValueError):
 
 class UnexpectedArguments(JobhookError, ValueError):
     """The action's arguments are not what the program expects. Code: `unexpected_arguments`."""
+
+
+class InvalidInput(JobhookError, ValueError):
+    """The input does not fit the operation; the text names every place. Code: `invalid_input`."""
+
+
+class InvalidOutput(JobhookError, ValueError):
+    """What an operation returned cannot be its results. Code: `invalid_output`."""
+
+
+class UnknownOperation(JobhookError, LookupError):
+    """The program does not have the operation. Code: `unknown_operation`."""
 
 
 class JobOver(JobhookError, RuntimeError):

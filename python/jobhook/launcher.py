@@ -111,11 +111,34 @@ class Launcher:
             Refused: The server said no.
             ServerAway: No answer came; it may have been launched.
         """
-        return action_of(self._native.launch((type, arguments, attempts, timeout)))
+        return action_of(self._native.launch((type, arguments, attempts, timeout, False)))
+
+    def launch_operation(
+        self,
+        id: str,
+        input: Any = None,
+        *,
+        attempts: int | None = None,
+        timeout: float | None = None,
+    ) -> Action:
+        """Launches an operation by its name. The server checks the input before it stores anything.
+
+        Args:
+            id: Such as `Report.Generate`.
+            input: Any JSON.
+            attempts: How many tries it has, from 1.
+            timeout: Seconds that one attempt may run.
+
+        Raises:
+            InvalidValue: The input is not JSON.
+            Refused: Codes `unknown_operation`, `invalid_input`, `not_permitted`, for example.
+            ServerAway: No answer came; it may have been launched.
+        """
+        return action_of(self._native.launch((id, input, attempts, timeout, True)))
 
     def launch_many(self, launches: Iterable[Launch]) -> list[Action]:
         """Launches up to 1,000 actions: all of them, or none. Raises as `launch`."""
-        wanted = [(it.type, it.arguments, it.attempts, it.timeout) for it in launches]
+        wanted = [(it.type, it.arguments, it.attempts, it.timeout, False) for it in launches]
         return actions_of(self._native.launch_many(wanted))
 
     def show(self, uuid: str) -> Action:

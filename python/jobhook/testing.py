@@ -20,15 +20,15 @@ from ._jobhook import NativeHook
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Literal, TypeAlias
 
     Behaviour: TypeAlias = Literal[
-        "well", "refuse", "cut_before", "cut_after", "silent", "web_page", "redirect"
+        "well", "refuse", "cut_before", "cut_after", "silent", "problem", "web_page", "redirect"
     ]
 
-__all__ = ["FakeHook"]
+__all__ = ["FakeHook", "Ran", "run_operation"]
 
 _VARIABLES = (
     "JOB_ID",
@@ -70,6 +70,10 @@ class FakeHook:
     def arguments(self, value: Any) -> None:
         self._native.set_arguments(value)
         self._arguments = value
+
+    def set_field(self, name: str, value: Any) -> None:
+        """Sets a field of the action, such as `operationId`, that the answers show."""
+        self._native.set_field(name, value)
 
     @property
     def reports(self) -> list[dict[str, Any]]:
@@ -143,7 +147,8 @@ class FakeHook:
 
         `well`: judged and answered. `("refuse", 503)`: answered with that status, not looked at.
         `cut_before`, `cut_after`: the connection is cut before or after it is applied. `silent`:
-        never answered. `("web_page", 200)`: answered with HTML. `("redirect", "http://…")`.
+        never answered. `("problem", {"status": 422, …})`: refused with that problem, not looked
+        at. `("web_page", 200)`: answered with HTML. `("redirect", "http://…")`.
 
         Raises:
             InvalidSetting: There is no such behaviour.
@@ -199,4 +204,75 @@ def _behaviour(given: Behaviour | tuple[Behaviour, object]) -> tuple[str, str | 
     if isinstance(given, str):
         return given, None
     name, detail = given
-    return name, str(detail)
+    return name, json.dumps(detail) if isinstance(detail, dict) else str(detail)
+
+
+class Ran:
+    """What came of an operation that `run_operation` ran.
+
+    Attributes:
+        value: What the function returned.
+        results: The same as JSON: what its action would have.
+        lines: Its log.
+        progress: `percent`, `done`, `total` and `message`, as far as they are known.
+    """
+
+    def __init__(
+        self, value: Any, results: Any, lines: list[str], progress: dict[str, Any] | None
+    ) -> None:
+        self.value = value
+        self.results = results
+        self.lines = lines
+        self.progress = progress
+
+    def __repr__(self) -> str:
+        return f"<jobhook.testing.Ran {self.results!r}>"
+
+
+def run_operation(which: str | Callable[..., Any], input: Any = None) -> Ran:
+    """Runs an operation inline, without a server, and collects what it says.
+
+    Args:
+        which: Its id, or its function.
+        input: What the action would be launched with, as JSON; or what the function takes, such
+            as the dataclass.
+
+    Raises:
+        UnknownOperation: There is none of that id.
+        InvalidInput: The input does not fit.
+        InvalidOutput: What it returned does not.
+        BaseException: What the operation raised.
+    """
+    from .job import Job
+    from .operations import find
+    from .program import call, report_success
+
+    it = find(which)
+    own = it.write_input(input)
+    # Not entered: the test's own variables stay as they are.
+    hook = FakeHook()
+    try:
+        job = Job.from_env(hook.environ, handle_sigterm=False)
+        try:
+            value = _apart(lambda: call(it, job, it.read(own)))
+            results = it.write(value)
+            report_success(job, results)
+        finally:
+            job.close()
+        return Ran(value, results, hook.lines, hook.progress)
+    finally:
+        hook.go_away()
+
+
+def _apart(work: Callable[[], Any]) -> Any:
+    """Does the work, in another thread if this one has an event loop already."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()

@@ -41,6 +41,12 @@ impl NativeHook {
         set.map_err(|error| exception(py, &error))
     }
 
+    fn set_field(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let json = json_of(value, "the field")?;
+        let set = self.inner.set_field(name, &json);
+        set.map_err(|error| exception(py, &error))
+    }
+
     fn set_clock_offset_ms(&self, offset: i64) {
         self.inner.set_clock_offset_ms(offset);
     }
@@ -129,15 +135,30 @@ fn behaviour(name: &str, detail: Option<&str>) -> Result<Behaviour, Error> {
         "cut_before" => Behaviour::CutBefore,
         "cut_after" => Behaviour::CutAfter,
         "silent" => Behaviour::Silent,
+        "problem" => problem(detail.unwrap_or(""))?,
         "web_page" => Behaviour::WebPage(number()?),
         "redirect" => Behaviour::Redirect(detail.unwrap_or("").to_owned()),
         other => {
             return Err(Error::Setting {
                 name: "the behaviour",
                 reason: format!(
-                    "there is no {other}; there are well, refuse, cut_before, cut_after, silent, web_page, redirect"
+                    "there is no {other}; there are well, refuse, cut_before, cut_after, silent, problem, web_page, redirect"
                 ),
             });
         }
+    })
+}
+
+/// A refusal with this problem document, whose `status` is the HTTP status.
+fn problem(body: &str) -> Result<Behaviour, Error> {
+    let wrong = |reason: String| Error::Setting {
+        name: "the problem",
+        reason,
+    };
+    let read: jobhook::protocol::Problem =
+        serde_json::from_str(body).map_err(|error| wrong(error.to_string()))?;
+    Ok(Behaviour::Answer {
+        status: read.status,
+        body: body.to_owned(),
     })
 }

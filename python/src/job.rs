@@ -170,6 +170,14 @@ impl NativeJob {
         python_of(py, text.unwrap_or("null"))
     }
 
+    /// The operation that the action names, and its input as JSON, if it has any.
+    fn operation(&self, py: Python<'_>) -> PyResult<(Option<String>, Option<String>)> {
+        self.tell(py)?;
+        let standing = wait(py, self.inner().standing_async())?;
+        let (id, input) = standing.operation();
+        Ok((id, input.map(|json| json.as_str().to_owned())))
+    }
+
     /// - `quiet`: whether a cancellation is not raised, because the job is ending anyway.
     fn report(&self, py: Python<'_>, quiet: bool, said: Said<'_>) -> PyResult<Receipt> {
         if !quiet {

@@ -39,7 +39,13 @@ pub(crate) struct NativeFollower {
 }
 
 /// What to launch: type, arguments, attempts, timeout in seconds.
-type Wanted<'py> = (String, Option<Bound<'py, PyAny>>, Option<u32>, Option<f64>);
+type Wanted<'py> = (
+    String,
+    Option<Bound<'py, PyAny>>,
+    Option<u32>,
+    Option<f64>,
+    bool,
+);
 
 impl Settings {
     fn make(&self) -> Result<Made, Error> {
@@ -232,11 +238,15 @@ impl NativeFollower {
     }
 }
 
-fn launch_of(py: Python<'_>, (kind, arguments, attempts, timeout): Wanted<'_>) -> PyResult<Launch> {
-    let mut launch = Launch::new(kind);
-    if let Some(arguments) = arguments {
-        launch = launch.arguments_json(json_of(&arguments, "arguments")?);
-    }
+fn launch_of(py: Python<'_>, wanted: Wanted<'_>) -> PyResult<Launch> {
+    let (kind, arguments, attempts, timeout, is_operation) = wanted;
+    let name = if is_operation { "input" } else { "arguments" };
+    let arguments = arguments.map(|given| json_of(&given, name)).transpose()?;
+    let mut launch = match (is_operation, arguments) {
+        (true, input) => Launch::operation_json(kind, input),
+        (false, Some(arguments)) => Launch::new(kind).arguments_json(arguments),
+        (false, None) => Launch::new(kind),
+    };
     if let Some(attempts) = attempts {
         launch = launch.attempts(attempts);
     }

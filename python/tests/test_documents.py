@@ -54,6 +54,7 @@ def program_of(block: str) -> str:
 
 BLOCKS = [it for page in PAGES for it in blocks(page)]
 LAUNCHES = re.compile(r"Launcher\(\)")
+RUNS = re.compile(r"jobhook\.run\(\)")
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,9 @@ def test_a_block_runs(
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("three words here\n")
     job_hook.arguments = {"paths": ["a.txt", "b.txt"]}
+    if RUNS.search(block):
+        job_hook.set_field("operationId", "Report.Generate")
+        job_hook.arguments = {"title": "Sales", "rows": [{"name": "a", "amount": 2.5}]}
     environ = os.environ | job_hook.environ
     if LAUNCHES.search(block):
         environ["JOBHOOK_URL"] = request.getfixturevalue("examples").url
@@ -97,6 +101,8 @@ def test_a_block_runs(
         timeout=BOUND_S,
     )
     assert ended.returncode == 0, f"{place}\n{ended.stdout}{ended.stderr}"
+    if RUNS.search(block):
+        assert job_hook.results == {"path": "/srv/Sales.pdf", "total": 2.5}
     if LAUNCHES.search(block):
         assert "SUCCESS" in ended.stdout, f"{place}\n{ended.stdout}"
 

@@ -71,7 +71,7 @@ impl Standing {
 
     /// The operation to run, and its input: by `operationId`; as the original's call of a
     /// service's method, `Service.method`; else by the action's type.
-    pub(crate) fn operation(&self) -> (Option<String>, Option<Json>) {
+    pub fn operation(&self) -> (Option<String>, Option<Json>) {
         let original = self.original.as_deref();
         if let Some(id) = &self.operation_id {
             let input = original.and_then(|original| original.context_input.as_ref());

@@ -152,6 +152,18 @@ impl FakeHook {
         self.shared.lock().records.operation_id = Some(id.into());
     }
 
+    /// Sets a field of the action, such as `context`, that every answer shows.
+    ///
+    /// # Errors
+    ///
+    /// `not_json` if the value is none.
+    pub fn set_field<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Error> {
+        let json = json_of("the field", value)?;
+        let fields = &mut self.shared.lock().records.fields;
+        fields.insert(name.to_owned(), json);
+        Ok(())
+    }
+
     /// Sets the hook's clock apart from the machine's, in milliseconds.
     pub fn set_clock_offset_ms(&self, offset_ms: i64) {
         self.shared.lock().records.clock_offset_ms = offset_ms;

@@ -27,6 +27,8 @@ pub(crate) struct Records {
     pub(crate) environment: JobEnvironment,
     pub(crate) operation_id: Option<String>,
     pub(crate) arguments: Option<Json>,
+    /// What else answers show, or show instead.
+    pub(crate) fields: BTreeMap<String, Json>,
     /// In the order of applying.
     pub(crate) received: Vec<Received>,
     /// How many requests came, applied or not.
@@ -45,6 +47,7 @@ impl Records {
             environment,
             operation_id: None,
             arguments: None,
+            fields: BTreeMap::new(),
             received: Vec::new(),
             requests: 0,
             connections: 0,
@@ -155,6 +158,11 @@ impl Records {
         if self.stop {
             answer.insert("action", text(STOP));
         }
+        answer.extend(
+            self.fields
+                .iter()
+                .map(|(name, json)| (name.as_str(), json.clone())),
+        );
         serde_json::to_string(&answer).unwrap_or_default()
     }
 }
