@@ -6,15 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobhook_engine::action::{Action, ActionId, LogMeter, Timeouts};
+use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::{AttemptRef, Ending, Saw};
 use jobhook_engine::clock::{Clock, SystemClock};
 use jobhook_engine::runner::{
     JobStart, OutputLine, Runner, Sighting, StartError, Terms, TypeFilter,
 };
 use jobhook_engine::runner_suite;
-use jobhook_engine::testing::{JobKind, RunnerUnderTest};
-use jobhook_protocol::{JobEnvironment, Json, LineSource, SecretKey, Status};
+use jobhook_engine::testing::{JobKind, RunnerUnderTest, factory};
+use jobhook_protocol::{JobEnvironment, Json, LineSource, SecretKey};
 use jobhook_server::runner::{LocalCommand, LocalJobs, LocalRunner};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -86,30 +86,10 @@ fn job(arguments: Option<&str>) -> JobStart {
         },
         action: Action {
             id,
-            action_type: "Test".into(),
-            status: Status::Starting,
-            attempt: 1,
-            attempts: 1,
             arguments: arguments.map(|text| Json::from_text(text.to_owned()).unwrap()),
-            results: None,
-            status_details: None,
-            error_name: None,
-            error_message: None,
-            created_at: now,
+            // What was taken before the machine started is not started after it.
             updated_at: now,
-            due_at: now,
-            scheduled: None,
-            expires_at: None,
-            started_at: None,
-            finished_at: None,
-            cancel: None,
-            retry_of: None,
-            operation: false,
-            schedule: None,
-            timeouts: Timeouts::default(),
-            traceparent: None,
-            log: LogMeter::default(),
-            open: true,
+            ..factory::taken("Test")
         },
         environment: JobEnvironment {
             id: id.to_string(),
