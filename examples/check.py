@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -325,6 +326,53 @@ OPERATION_CHECKS = [
 ]
 
 
+def until(seen, what, seconds=30):
+    """What `seen` gives as soon as it gives something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = seen()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def scheduled(name):
+    """The actions that a schedule launched and that have succeeded, newest first."""
+    printed = jobhook("list", "--status", "SUCCESS", "--json").stdout
+    return [it for it in json.loads(printed)["actions"] if it.get("schedule") == name]
+
+
+def a_schedule_launches_an_action_each_second(_):
+    actions = until(lambda: scheduled("every-second")[1:], "two actions of the schedule")
+    log = jobhook("logs", actions[0]["uuid"]).stdout
+    assert "tick of the example" in log, log
+
+
+def a_paused_schedule_says_why_and_runs_by_hand(_):
+    paused = jobhook("schedules", "pause", "nightly", "--note", "it is day")
+    expect(paused.returncode, 0)
+    shown = json.loads(jobhook("schedules", "show", "nightly", "--json").stdout)
+    expect((shown["paused"]["by"], shown["paused"]["note"]), ("local", "it is day"))
+    expect(scheduled("nightly"), [])
+    uuid = jobhook("schedules", "run", "nightly").stdout.strip()
+    action = until(lambda: scheduled("nightly"), "the action that was run by hand")[0]
+    expect(action["uuid"], uuid)
+    expect(jobhook("schedules", "resume", "nightly").returncode, 0)
+
+
+def an_expression_that_never_fires_is_refused(_):
+    done = jobhook("schedules", "preview", "--cron", "0 0 30 2 *")
+    assert done.returncode != 0 and "never fires" in done.stderr, done
+
+
+CRON_CHECKS = [
+    a_schedule_launches_an_action_each_second,
+    a_paused_schedule_says_why_and_runs_by_hand,
+    an_expression_that_never_fires_is_refused,
+]
+
+
 def an_unmodified_job_py_works(path):
     code, action, log = launch("JobPy", {"path": str(Path(path).resolve())})
     assert code == 0, [action, *log]
@@ -360,6 +408,7 @@ def main() -> int:
     runs = [("jobhook.toml", checks)]
     if not job_py:
         runs.append(("python-operation/jobhook.toml", OPERATION_CHECKS))
+        runs.append(("cron/jobhook.toml", CRON_CHECKS))
 
     passed = failed = 0
     for config, checks in runs:

@@ -143,7 +143,7 @@ database.commit()
         &[],
         70,
         "error: the database `@/data/jobhook.db` has schema version 9, which a newer jobhook made; \
-         this one knows versions up to 2",
+         this one knows versions up to 3",
     );
     assert_eq!(
         fs::read(server.folder.path("data/jobhook.db")).unwrap(),
