@@ -8,6 +8,8 @@ mod clerk;
 mod clock;
 pub mod factory;
 mod hand_runner;
+#[cfg(test)]
+pub(crate) mod probed_store;
 #[doc(hidden)]
 pub mod runner_suite;
 pub mod script;

@@ -6,12 +6,14 @@
 use std::any::{Any, type_name};
 use std::error::Error as StdError;
 
+use jobhook_protocol::Code;
+
 /// The input is not what the function takes.
-pub(crate) const INVALID_INPUT: &str = "invalid_input";
+pub(crate) const INVALID_INPUT: &str = Code::InvalidInput.as_str();
 /// What the function returned cannot be its results.
-pub(crate) const INVALID_OUTPUT: &str = "invalid_output";
+pub(crate) const INVALID_OUTPUT: &str = Code::InvalidOutput.as_str();
 /// The program does not have the operation.
-pub(crate) const UNKNOWN_OPERATION: &str = "unknown_operation";
+pub(crate) const UNKNOWN_OPERATION: &str = Code::UnknownOperation.as_str();
 /// The function panicked.
 pub(crate) const PANICKED: &str = "panicked";
 
@@ -90,6 +92,11 @@ impl Failure {
             next = cause.source();
         }
         Failure::new(name.unwrap_or("Error"), message)
+    }
+
+    /// Whether the function panicked.
+    pub fn is_panic(&self) -> bool {
+        self.name == PANICKED
     }
 
     /// What a panic says.

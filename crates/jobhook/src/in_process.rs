@@ -15,15 +15,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jobhook_protocol::{JobEnvironment, Report};
+use jobhook_protocol::{JobEnvironment, Json, Report};
 use tokio::time::sleep_until;
 
 use crate::builder::{FLUSH_LIMIT, PROGRESS_INTERVAL, SPOOL_BYTES};
 use crate::handle::Handle;
 use crate::outbox::{Due, Numbering, Outbox};
+use crate::program::last_word;
 use crate::sender::is_of_one_report;
 use crate::shared::{Shared, State};
-use crate::{Error, Job, Standing};
+use crate::{Error, Failure, Job, Standing};
 
 /// Who the reports wait for, in messages.
 const SERVER: &str = "the server that this job runs in";
@@ -70,6 +71,21 @@ pub fn open(mut environment: JobEnvironment, standing: Standing) -> (Job, Desk) 
     let handle = Handle::new(shared.clone(), environment, FLUSH_LIMIT).without_waiting();
     let desk = Desk { shared, given: 0 };
     (Job::of(handle), desk)
+}
+
+/// Says how an operation ended, as [`Operations::run_job`](crate::Operations::run_job) does, but
+/// waits for nothing: SUCCESS with what it returned, ERROR with its failure, or a line if it
+/// failed after it was asked to stop.
+///
+/// # Errors
+///
+/// `job_ended` if the operation has said it itself, and what [`Job::report`] gives.
+pub fn end(job: &Job, outcome: Result<Json, Failure>) -> Result<(), Error> {
+    let report = match outcome {
+        Ok(results) => crate::Report::success().results_json(results),
+        Err(failure) => last_word(job, &failure),
+    };
+    job.report(report).map(drop)
 }
 
 /// Where the reports of a job in this process come out.

@@ -205,19 +205,23 @@ async fn succeed(job: &Job, results: Json) -> Result<Json, Failure> {
 
 /// Reports ERROR, unless the operation was asked to end; then that is why it did.
 async fn fail(job: &Job, failure: Failure) -> Failure {
-    let Failure { name, message } = &failure;
-    let said = if job.is_cancelled() {
-        job.log(format!(
-            "ended after it was asked to stop: {name}: {message}"
-        ))
-    } else {
-        report_and_wait(job, Report::error(name, message)).await
-    };
-    match said {
+    match report_and_wait(job, last_word(job, &failure)).await {
         Ok(()) => failure,
         // The first cause tells more than what followed from it.
         Err(error) if failure.name == error.code() => failure,
         Err(error) => Failure::new(error.code(), error.to_string()),
+    }
+}
+
+/// What a failed operation has to say at its end.
+pub(crate) fn last_word(job: &Job, failure: &Failure) -> Report {
+    let Failure { name, message } = failure;
+    if job.is_cancelled() {
+        Report::new().log(format!(
+            "ended after it was asked to stop: {name}: {message}"
+        ))
+    } else {
+        Report::error(name, message)
     }
 }
 

@@ -367,3 +367,6 @@ impl<'de> Deserialize<'de> for Scalar {
         source.deserialize_str(AsText)
     }
 }
+
+#[cfg(test)]
+mod tests;

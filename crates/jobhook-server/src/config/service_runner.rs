@@ -65,3 +65,36 @@ impl ServiceRunner {
 fn four() -> u16 {
     4
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::RunnerKind;
+    use super::super::tests::{load, refused};
+    use super::*;
+
+    #[test]
+    fn a_runner_of_operations_has_keys_of_its_own() {
+        let config = load(
+            "[runners.ops]\ntype = \"Webda/ServiceRunner\"\nactions = [\"A.b\"]\nconcurrencyLimit = 7\n\
+         grace = \"1s\"\nthreads = 2\nonlyHttpHook = true\n",
+            &[],
+        );
+        let kind = config.unwrap().runners.remove(0).kind;
+        let wanted = ServiceRunner {
+            actions: Some(vec!["A.b".into()]),
+            concurrency: 7,
+            grace: Duration::from_secs(1),
+            threads: 2,
+            only_http_hook: true,
+        };
+        assert_eq!(kind, RunnerKind::Service(wanted));
+        refused(
+            "[runners.ops]\ntype = \"ServiceRunner\"\nthreads = 0\n",
+            "jobhook.toml:3:11: runners.ops.threads: 0 would never run an operation; 1 is the least",
+        );
+        refused(
+            "[runners.ops]\ntype = \"ServiceRunner\"\ncommand = \"sh\"\n",
+            "jobhook.toml:3:1: unknown key `command` in [runners.ops]",
+        );
+    }
+}

@@ -140,7 +140,7 @@ impl ServiceRunner {
                 linger: Duration::ZERO,
             },
             reporting: if settings.only_http_hook {
-                Reporting::Hook
+                Reporting::Hook(operations.clone())
             } else {
                 Reporting::Store
             },
@@ -236,7 +236,7 @@ impl Runner for ServiceRunner {
             let job = ServiceJob::new(job, operation.clone(), catalogue, entry, sightings);
             let threads = self.threads.as_ref().map(Runtime::handle);
             if let Some(threads) = threads {
-                tokio::spawn(job.run(self.reporting, threads.clone()));
+                tokio::spawn(job.run(self.reporting.clone(), threads.clone()));
             }
         } else {
             tokio::spawn(async move {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use jobhook::{Failure, Job, Operation, Standing, in_process};
+use jobhook::{Failure, Job, Operation, Operations, Standing, in_process};
 use jobhook_engine::attempt::{Ending, Saw};
 use jobhook_engine::clock::{Clock, SystemClock};
 use jobhook_engine::ledger::Answer;
@@ -24,16 +24,15 @@ const GONE: Duration = Duration::from_secs(1);
 
 /// How many reports of a job may wait to be stored.
 const UNANSWERED: usize = 8;
-/// The name of a panic.
-const PANICKED: &str = "panicked";
 
 /// How an operation's words reach the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Reporting {
     /// Straight, through the runner's stream.
     Store,
-    /// Through the hook, signed, like those of every other job.
-    Hook,
+    /// Through the hook, signed, like those of every other job: one of these runs as it would in
+    /// a process of its own.
+    Hook(Operations),
 }
 
 /// A job on its way from its start to its end.
@@ -77,7 +76,7 @@ impl ServiceJob {
         .await;
         let ending = match reporting {
             Reporting::Store => self.report_to_store(&threads).await,
-            Reporting::Hook => self.report_to_hook(&threads).await,
+            Reporting::Hook(operations) => self.report_to_hook(operations, &threads).await,
         };
         let saw = Saw {
             ending,
@@ -107,7 +106,8 @@ impl ServiceJob {
         standing.attempt = Some(self.start.attempt.number);
         standing.attempts = Some(action.attempts);
         let (job, mut desk) = in_process::open(environment.clone(), standing);
-        let mut task = self.call(job, threads);
+        let input = action.arguments.clone();
+        let mut task = threads.spawn(self.operation.call(job.clone(), input));
         let mut answers = FuturesOrdered::new();
         let (mut told, mut open) = (false, true);
         let outcome = loop {
@@ -126,19 +126,33 @@ impl ServiceJob {
                 },
             }
         };
-        let (last, ending) = self.judge(outcome);
-        // What it said up to here goes first. Nobody is left who waits for an answer.
+        if self.entry.stop.is_cancelled() {
+            desk.stop();
+        }
+        let outcome = self.checked(outcome);
+        let ending = self.ending(&outcome);
+        if let Outcome::Returned(returned) = outcome {
+            // One that said its last word itself is refused another. Where lines have filled all
+            // the room there is, they go first.
+            while let Err(jobhook::Error::SpoolFull { .. }) =
+                in_process::end(&job, returned.clone())
+            {
+                if let Some(answer) = answers.next().await {
+                    desk.stored(answer_of(answer));
+                } else if let Some(report) = desk.next().await {
+                    answers.push_back(self.say(report).await);
+                }
+            }
+        }
+        // Nobody is left who waits for an answer.
         desk.close();
         while let Some(report) = desk.next().await {
-            self.say(report).await;
-        }
-        if let Some(report) = last {
             self.say(report).await;
         }
         ending
     }
 
-    async fn report_to_hook(&self, threads: &Handle) -> Ending {
+    async fn report_to_hook(&self, operations: Operations, threads: &Handle) -> Ending {
         let builder = Job::builder().environment(self.start.environment.clone());
         let job = match builder.build() {
             Ok(job) => job,
@@ -147,7 +161,8 @@ impl ServiceJob {
                 return Ending::NotStarted { reason };
             }
         };
-        let mut task = self.call(job.clone(), threads);
+        let cancellation = job.cancellation();
+        let mut task = threads.spawn(async move { operations.run_job(job).await });
         let mut told = false;
         let outcome = loop {
             tokio::select! {
@@ -155,35 +170,11 @@ impl ServiceJob {
                 () = self.entry.abort.cancelled() => break self.end(task).await,
                 () = self.entry.stop.cancelled(), if !told => {
                     told = true;
-                    job.cancellation().cancel();
+                    cancellation.cancel();
                 }
             }
         };
-        let (last, ending) = self.judge(outcome);
-        let said = match last {
-            None => Ok(()),
-            Some(Report {
-                results: Some(results),
-                ..
-            }) => job.succeed_async(&results).await,
-            Some(Report {
-                error_name,
-                error_message,
-                ..
-            }) => {
-                let (name, message) = (error_name.unwrap_or_default(), error_message);
-                job.fail_async(name, message.unwrap_or_default()).await
-            }
-        };
-        if let Err(error) = said.and(job.close_async().await) {
-            tracing::warn!(action.id = %self.start.attempt.action, %error, "An operation could not say how it ended");
-        }
-        ending
-    }
-
-    fn call(&self, job: Job, threads: &Handle) -> JoinHandle<Result<Json, Failure>> {
-        let input = self.start.action.arguments.clone();
-        threads.spawn(self.operation.call(job, input))
+        self.ending(&outcome)
     }
 
     /// Ends an operation where it waits.
@@ -197,35 +188,34 @@ impl ServiceJob {
         }
     }
 
-    /// The operation's last word, and its end as it is seen.
-    fn judge(&self, outcome: Outcome) -> (Option<Report>, Ending) {
+    /// The hook judges results too; here nobody else does.
+    fn checked(&self, outcome: Outcome) -> Outcome {
+        let Outcome::Returned(Ok(results)) = outcome else {
+            return outcome;
+        };
+        let id = self.operation.id();
+        let judged = self.catalogue.check_output(id, Some(&results));
+        Outcome::Returned(judged.map(|()| results).map_err(|mismatch| {
+            Failure::new(
+                Code::InvalidOutput.as_str(),
+                format!("the results of `{id}` do not fit: {mismatch}"),
+            )
+        }))
+    }
+
+    /// The end as it is seen.
+    fn ending(&self, outcome: &Outcome) -> Ending {
         match outcome {
-            Outcome::Returned(Ok(results)) => {
-                let id = self.operation.id();
-                let last = match self.catalogue.check_output(id, Some(&results)) {
-                    Ok(()) => success(results),
-                    Err(mismatch) => error(Failure::new(
-                        Code::InvalidOutput.as_str(),
-                        format!("the results of `{id}` do not fit: {mismatch}"),
-                    )),
-                };
-                (Some(last), Ending::Returned)
-            }
+            Outcome::Returned(Ok(_)) => Ending::Returned,
             // It was not the operation's fault that it came to nothing.
             Outcome::Returned(Err(_)) | Outcome::Aborted if self.entry.closing.is_cancelled() => {
                 let reason = "the server that ran the operation has stopped".into();
-                (None, Ending::Lost { reason })
+                Ending::Lost { reason }
             }
-            Outcome::Returned(Err(failure)) => {
-                let ending = if failure.name == PANICKED {
-                    Ending::Panicked
-                } else {
-                    Ending::Returned
-                };
-                (Some(error(failure)), ending)
-            }
-            Outcome::Aborted => (None, Ending::Aborted),
-            Outcome::Abandoned => (None, Ending::Abandoned),
+            Outcome::Returned(Err(failure)) if failure.is_panic() => Ending::Panicked,
+            Outcome::Returned(Err(_)) => Ending::Returned,
+            Outcome::Aborted => Ending::Aborted,
+            Outcome::Abandoned => Ending::Abandoned,
         }
     }
 
@@ -245,30 +235,9 @@ impl Outcome {
     fn of(returned: Result<Result<Json, Failure>, JoinError>) -> Outcome {
         match returned {
             Ok(returned) => Outcome::Returned(returned),
-            Err(error) if error.is_panic() => {
-                let failure = Failure::new(PANICKED, "it did not say why");
-                Outcome::Returned(Err(failure))
-            }
-            // Its threads are gone: the server is on its way out.
+            // A call catches its panics, so its threads are gone: the server is on its way out.
             Err(_) => Outcome::Aborted,
         }
-    }
-}
-
-fn success(results: Json) -> Report {
-    Report {
-        status: Some(Status::Success),
-        results: Some(results),
-        ..Report::default()
-    }
-}
-
-fn error(failure: Failure) -> Report {
-    Report {
-        status: Some(Status::Error),
-        error_name: Some(failure.name),
-        error_message: Some(failure.message),
-        ..Report::default()
     }
 }
 

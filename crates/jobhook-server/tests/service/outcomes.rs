@@ -139,6 +139,10 @@ async fn an_operation_that_is_cancelled_ends_as_cancelled() {
     let message = ended.action.error_message.unwrap();
     assert_eq!(message, "cancelled by anna: too slow");
     assert!(ended.attempts[0].saw.as_ref().unwrap().stopped);
+    // As a child would, it says in its log how it ended, and does not report an error.
+    let last = "ended after it was asked to stop: Stopped: asked to";
+    assert_eq!(ended.lines, ["waiting", last]);
+    assert_eq!(ended.attempts[0].said, None);
 }
 
 /// Grace enough for a test to see that it is given, and no more.
@@ -225,6 +229,20 @@ async fn fifty_thousand_lines_are_stored_once_each_in_order() {
     assert_eq!(ended.lines.len(), 50_000);
     let in_order = |(number, line): (usize, &String)| *line == format!("line {number}");
     assert!(ended.lines.iter().enumerate().all(in_order));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_logs_more_than_can_wait_still_says_how_it_ended() {
+    let line = "x".repeat(1 << 20);
+    let floods = move |job: Job, (): ()| {
+        // Longer than the server takes for one line, so some find no room.
+        let lost = (0..200).filter(|_| job.log(&line).is_err()).count();
+        Ok::<_, Failure>(lost)
+    };
+    let place = Place::new(Operations::new().blocking_operation("Try.floods", floods)).await;
+    let ended = place.run("Try.floods", json!(null)).await;
+    assert_eq!(ended.action.status, Status::Success);
+    assert!(ended.action.results.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
