@@ -48,7 +48,7 @@ pub(crate) async fn run(parts: Arc<Parts>) {
             // The sender lives in `parts`, which outlives this loop.
             _ = hints.changed() => {}
             () = parts.clock.sleep_until(wake) => {}
-            () = parts.stopping.cancelled() => return,
+            () = parts.draining.cancelled() => return,
         }
     }
 }
@@ -71,7 +71,7 @@ async fn look(parts: &Parts, known: &mut Known) -> Result<Option<Timestamp>, Sto
         due.extend(plan.due);
         wake = wake.min(plan.wake.unwrap_or(wake));
     }
-    if due.is_empty() || parts.stopping.is_cancelled() {
+    if due.is_empty() || parts.draining.is_cancelled() {
         return Ok(Some(wake));
     }
     let decided = due.into_iter().map(|decision| decide(parts, decision));
