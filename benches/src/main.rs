@@ -21,6 +21,7 @@ mod hook;
 mod launch;
 mod memory;
 mod operations;
+mod processor;
 mod reporters;
 mod scheduled;
 mod server;
@@ -29,6 +30,11 @@ mod sink;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use mimalloc::MiMalloc;
+
+/// The same as the server's, also for the handlers that it is compared with.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     // This program is a server, too, for the bench of operations.

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::hook::raw_commits;
+use crate::processor;
 use crate::server::Server;
 
 /// The same number for each client.
@@ -43,14 +44,17 @@ const HANDLER: f64 = 5.0;
 pub(crate) const CONFIG: &str = "[runners.service]\ntype = \"ServiceRunner\"\nconcurrency = 1000\n";
 
 pub(crate) async fn run() -> anyhow::Result<()> {
-    println!("round  operations/s  handler/s  SQLite commits/s  ratio");
+    println!("round  operations/s  µs of processor each  handler/s  SQLite commits/s  ratio");
     let mut ratios = Vec::new();
     for round in 1..=ROUNDS {
         let handler = handler().await?;
-        let jobhook = throughput().await?;
+        let (jobhook, cost) = throughput().await?;
         let commits = raw_commits()?;
         let ratio = jobhook / (GROUP * commits).min(handler / HANDLER);
-        println!("{round:>5}  {jobhook:>12.0}  {handler:>9.0}  {commits:>16.0}  {ratio:>5.2}");
+        println!(
+            "{round:>5}  {jobhook:>12.0}  {:>20.0}  {handler:>9.0}  {commits:>16.0}  {ratio:>5.2}",
+            cost.as_secs_f64() * 1e6
+        );
         ratios.push(ratio);
     }
     ratios.sort_by(f64::total_cmp);
@@ -140,19 +144,21 @@ async fn now() -> Result<u64, jobhook::Failure> {
     Ok(now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)))
 }
 
-async fn throughput() -> anyhow::Result<f64> {
+/// Operations a second, and what each costs the server.
+async fn throughput() -> anyhow::Result<(f64, Duration)> {
     let server = Server::embedded(CONFIG).await?;
     launch(&server.url, CLIENTS).await?;
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), processor::time(server.pid()?)?);
     launch(&server.url, OPERATIONS).await?;
     let mut api = Client::connect(&server.url).await?;
     while unfinished(&mut api).await? {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let rate = OPERATIONS as f64 / begin.elapsed().as_secs_f64();
+    let took = processor::time(server.pid()?)? - before;
     count_successes(&mut api, CLIENTS + OPERATIONS).await?;
     server.stop().await?;
-    Ok(rate)
+    Ok((rate, took / OPERATIONS as u32))
 }
 
 /// Launches so many, one by one, from all clients at once.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::operations::{CONFIG, NOW, at};
+use crate::processor;
 use crate::server::Server;
 
 const WAITING: usize = 1_000_000;
@@ -57,20 +58,10 @@ async fn launch(api: &mut Client, count: usize, time: Duration) -> anyhow::Resul
 async fn idle_cpu(server: &Server) -> anyhow::Result<f64> {
     // What the launches left to do is done by then.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let before = ticks(server.pid()?)?;
+    let before = processor::time(server.pid()?)?;
     tokio::time::sleep(IDLE).await;
-    let ticks = ticks(server.pid()?)? - before;
-    // A tick is 10 ms on Linux, whatever the kernel's own clock.
-    Ok(ticks as f64 / 100.0 / IDLE.as_secs_f64())
-}
-
-/// Processor time of a process, user and system, in ticks.
-fn ticks(pid: u32) -> anyhow::Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name may hold anything, and ends with the last parenthesis.
-    let fields = stat.rsplit(") ").next().context("fields")?;
-    let fields: Vec<&str> = fields.split(' ').collect();
-    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+    let took = processor::time(server.pid()?)? - before;
+    Ok(took.as_secs_f64() / IDLE.as_secs_f64())
 }
 
 /// How long after their time the due ones began.

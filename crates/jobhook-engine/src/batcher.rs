@@ -8,8 +8,12 @@
 //! ```
 //!
 //! One loop owns the order, on a thread of its own: a store may wait for its disk there. It
-//! never waits for more: what has come in while the last commit ran is the next batch. Data that the store refuses halves the batch until the culprit
-//! stands alone; a store that fails, fails all of it.
+//! never waits for more: what has come in while the last commit ran is the next batch. A
+//! [claim that stands](StandingClaim) goes along with the first one that brings something to take,
+//! so an action is stored and taken in one commit. Data that the store refuses halves the batch
+//! until the culprit stands alone; a store that fails, fails all of it.
+
+mod standing;
 
 use std::sync::Arc;
 
@@ -20,7 +24,9 @@ use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::ledger::Answer;
 use crate::store::{Store, StoreError};
-use crate::write::{Write, Written};
+use crate::write::{Claim, Write};
+pub(crate) use standing::StandingClaim;
+use standing::StandingClaims;
 
 /// Who waits for the answers to writes that belong together.
 type Waiting = oneshot::Sender<Result<Vec<Answer>, WriteFailure>>;
@@ -32,9 +38,11 @@ const MAX_BATCH: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Batcher {
     queue: mpsc::Sender<Item>,
+    standing: Arc<StandingClaims>,
 }
 
-/// Writes that belong together, and who waits for their answers.
+/// Writes that belong together, and who waits for their answers. None at all have the loop look at
+/// the claims that stand.
 #[derive(Debug)]
 struct Item {
     writes: Vec<Write>,
@@ -86,8 +94,19 @@ impl Batcher {
     pub fn start(store: Arc<dyn Store>, changes: Arc<Changes>, clock: Arc<dyn Clock>) -> Batcher {
         let (queue, items) = mpsc::channel(MAX_BATCH);
         let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || runtime.block_on(run(store, changes, clock, items)));
-        Batcher { queue }
+        let standing = Arc::<StandingClaims>::default();
+        let claims = Arc::clone(&standing);
+        tokio::task::spawn_blocking(move || {
+            runtime.block_on(run(store, changes, clock, items, claims));
+        });
+        Batcher { queue, standing }
+    }
+
+    /// Has a claim go along with the first batch that brings something for it to take.
+    pub(crate) fn stand(&self, claim: Claim) -> StandingClaim {
+        let (answer, answered) = oneshot::channel();
+        let number = self.standing.add(claim, answer);
+        StandingClaim::new(number, self.clone(), answered)
     }
 
     /// Applies one write.
@@ -127,12 +146,32 @@ async fn run(
     changes: Arc<Changes>,
     clock: Arc<dyn Clock>,
     mut items: mpsc::Receiver<Item>,
+    standing: Arc<StandingClaims>,
 ) {
     let mut gathered = Vec::new();
     while items.recv_many(&mut gathered, MAX_BATCH).await > 0 {
+        gather(&mut gathered, &mut items);
         let mut batch = Batch::default();
         gathered.drain(..).for_each(|item| batch.add(item));
-        commit(&*store, &changes, &*clock, batch).await;
+        for claim in standing.called(&batch.writes, clock.now()) {
+            batch.add(claim);
+        }
+        if batch.writes.is_empty() {
+            answer(&changes, batch, Vec::new());
+        } else {
+            commit(&*store, &changes, &*clock, batch).await;
+        }
+    }
+}
+
+/// Lets those who are about to write come along: a commit costs as much as many writes. Where a
+/// processor is idle nobody is about to, and this takes no time.
+fn gather(gathered: &mut Vec<Item>, items: &mut mpsc::Receiver<Item>) {
+    std::thread::yield_now();
+    while gathered.len() < MAX_BATCH
+        && let Ok(item) = items.try_recv()
+    {
+        gathered.push(item);
     }
 }
 
@@ -161,48 +200,7 @@ async fn commit(store: &dyn Store, changes: &Changes, clock: &dyn Clock, batch: 
 }
 
 fn answer(changes: &Changes, batch: Batch, answers: Vec<Answer>) {
-    let mut work = false;
-    for (write, answer) in batch.writes.iter().zip(&answers) {
-        let Ok(written) = answer else { continue };
-        if let Some(id) = write.action() {
-            changes.changed(id);
-        }
-        match written {
-            Written::Claimed(claimed) => claimed.iter().for_each(|(action, attempt)| {
-                // From here on no mark is missed, however long its driver takes to begin.
-                changes.live.watch(action, attempt);
-                changes.changed(action.id);
-            }),
-            Written::Action(action) => {
-                // The end of a schedule's action may have launched the one that waited for it.
-                work |= !action.status.is_final() || action.schedule.is_some();
-                if action.cancel.is_some() {
-                    changes.live.cancelled(action.id);
-                }
-            }
-            Written::Closed(action, _) => {
-                work |= !action.status.is_final() || action.schedule.is_some();
-            }
-            Written::Reported(reported) => changes.live.heard(&reported.attempt),
-            Written::Schedule(_) => {
-                // A schedule that is resumed may launch what waited.
-                work = true;
-                changes.schedule_changed();
-            }
-            Written::Ticked(ticked) => {
-                work = true;
-                for id in &ticked.cancelled {
-                    changes.changed(*id);
-                    changes.live.cancelled(*id);
-                }
-                changes.schedule_changed();
-            }
-            Written::Done => {}
-        }
-    }
-    if work {
-        changes.work_came();
-    }
+    changes.committed(&batch.writes, &answers);
     let mut answers = answers.into_iter();
     for (count, waiting) in batch.waiting {
         let own = answers.by_ref().take(count).collect();

@@ -4,6 +4,8 @@
 //! A hint says only "look again"; what there is to see is in the store. Hints are lost with
 //! the process, so nobody may rely on one.
 
+mod committed;
+
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +19,8 @@ use crate::live::Live;
 pub struct Changes {
     followers: Mutex<HashMap<ActionId, watch::Sender<()>>>,
     work: watch::Sender<()>,
+    later: watch::Sender<()>,
+    expiring: watch::Sender<()>,
     schedules: watch::Sender<()>,
     /// The drivers: they too learn of a commit when it is made, whoever waits for its answer.
     pub(crate) live: Live,
@@ -27,6 +31,8 @@ impl Default for Changes {
         Changes {
             followers: Mutex::default(),
             work: watch::Sender::new(()),
+            later: watch::Sender::new(()),
+            expiring: watch::Sender::new(()),
             schedules: watch::Sender::new(()),
             live: Live::default(),
         }
@@ -56,6 +62,16 @@ impl Changes {
         self.work.subscribe()
     }
 
+    /// Hints that an action may wait for its time.
+    pub(crate) fn later(&self) -> watch::Receiver<()> {
+        self.later.subscribe()
+    }
+
+    /// Hints that an action may wait that will not do so for ever.
+    pub(crate) fn expiring(&self) -> watch::Receiver<()> {
+        self.expiring.subscribe()
+    }
+
     /// Hints that a schedule was made, changed or decided.
     pub fn schedules(&self) -> watch::Receiver<()> {
         self.schedules.subscribe()
@@ -80,5 +96,13 @@ impl Changes {
 
     pub(crate) fn work_came(&self) {
         self.work.send_replace(());
+    }
+
+    pub(crate) fn later_came(&self) {
+        self.later.send_replace(());
+    }
+
+    pub(crate) fn expiring_came(&self) {
+        self.expiring.send_replace(());
     }
 }

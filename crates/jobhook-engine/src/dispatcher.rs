@@ -1,8 +1,9 @@
 //! Gives waiting actions to runners, as many as each has room for.
 //!
-//! One loop a runner: claim as many as there are free places, start a
-//! [driver](crate::drive) for each, wait until something may have changed. The claim is the
-//! judge; hints and timers only say when to look again.
+//! One loop a runner: have a claim [stand](crate::batcher::StandingClaim) for as many as there are
+//! free places, start a [driver](crate::drive) for each that it took, and so on. It goes along with
+//! what is launched, or is called where something may wait already. The claim is the judge; hints
+//! and timers only say when to call it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,79 +73,113 @@ async fn dispatch(
     slots: Arc<Slots>,
     types: TypeFilter,
 ) {
-    let mut work = parts.changes.work();
+    let (mut work, mut later) = (parts.changes.work(), parts.changes.later());
+    // Whether something may wait already, and when something will.
+    let (mut look, mut due) = (true, None);
+    later.mark_changed();
     while !parts.draining.is_cancelled() {
-        work.borrow_and_update();
-        // Before the claim: what becomes due after it is not due any later than now.
-        let looked_at = parts.clock.now();
         let room = slots.free().min(MAX_CLAIM);
-        let taken = if room == 0 {
-            Some(0)
-        } else {
-            claim(&parts, &runner, &slots, &types, room).await
-        };
-        if taken == Some(room) && room > 0 {
-            // Maybe more are waiting.
-            continue;
+        if room == 0 {
+            tokio::select! {
+                () = slots.freed() => continue,
+                () = parts.draining.cancelled() => return,
+            }
         }
-        let again = match taken {
-            Some(_) if room == 0 => None,
-            Some(_) => parts
-                .store
-                .next_wake(looked_at)
-                .await
-                .ok()
-                .and_then(|wake| wake.due),
-            None => Some(parts.clock.now().plus(STORE_AGAIN)),
+        let Some(claim) = claim(&parts, &runner, &types, room) else {
+            parts.pause(STORE_AGAIN).await;
+            continue;
         };
-        tokio::select! {
-            // The sender lives in `parts`, which outlives this loop.
-            _ = work.changed() => {}
-            () = slots.freed() => {}
-            () = parts.clock.sleep_until(again.unwrap_or_default()), if again.is_some() => {}
-            () = parts.draining.cancelled() => return,
+        let mut standing = parts.batcher.stand(claim);
+        let mut called = false;
+        let answer = loop {
+            // One that is under way has not seen what comes now, so another will have to look.
+            if look && standing.call() {
+                (look, called) = (false, true);
+            }
+            tokio::select! {
+                biased;
+                answer = standing.answered() => break Some(answer),
+                // The sender lives in `parts`, which outlives this loop.
+                _ = work.changed() => look = true,
+                _ = later.changed() => {
+                    // What became due meanwhile is asked for as well as what will.
+                    let now = parts.clock.now();
+                    let wake = parts.store.next_wake(now).await;
+                    due = wake.map_or_else(|_| Some(now.plus(STORE_AGAIN)), |wake| wake.due);
+                    look = true;
+                }
+                () = parts.clock.sleep_until(due.unwrap_or_default()), if due.is_some() => {
+                    due = None;
+                    later.mark_changed();
+                }
+                () = slots.freed(), if room < MAX_CLAIM => {
+                    if standing.withdraw() {
+                        look |= called;
+                        break None;
+                    }
+                }
+                () = parts.draining.cancelled() => {
+                    if standing.withdraw() {
+                        return;
+                    }
+                    break Some(standing.answered().await);
+                }
+            }
+        };
+        match answer {
+            None => {}
+            Some(Ok(Ok(Written::Claimed(claimed)))) => {
+                // Maybe more are waiting.
+                look |= claimed.len() == room;
+                for (action, attempt) in claimed {
+                    start_driver(&parts, &runner, &slots, action, attempt);
+                }
+            }
+            Some(_) => {
+                look = true;
+                parts.pause(STORE_AGAIN).await;
+            }
         }
     }
 }
 
-/// Claims up to `room` actions and starts their drivers; `None` if the store failed.
-async fn claim(
-    parts: &Arc<Parts>,
+/// A claim for up to `room` actions; `None` if the machine has no randomness to give.
+fn claim(
+    parts: &Parts,
     runner: &Arc<dyn Runner>,
-    slots: &Arc<Slots>,
     types: &TypeFilter,
     room: usize,
-) -> Option<usize> {
-    let claim = Claim {
+) -> Option<Claim> {
+    Some(Claim {
         runner: runner.name().to_owned(),
         worker: parts.settings.worker.clone(),
         types: types.clone(),
         terms: runner.terms(),
         key_id: parts.keyring.current_id().to_owned(),
         nonces: draw_nonces(room)?,
-    };
-    let Ok(Ok(Written::Claimed(claimed))) =
-        parts.batcher.write(Write::Claim(Box::new(claim))).await
-    else {
-        return None;
-    };
-    let count = claimed.len();
-    for (action, attempt) in claimed {
-        tracing::info!(
-            action.id = %action.id, action.r#type = %action.action_type, attempt = attempt.at.number, runner = runner.name(),
-            "Runner `{}` takes action `{}`, attempt {}", runner.name(), action.id, attempt.at.number,
-        );
-        let driver = drive::drive(
-            Arc::clone(parts),
-            Arc::clone(runner),
-            action,
-            attempt,
-            drive::Origin::Claimed,
-            slots.take(),
-        );
-        parts.loops.spawn(driver);
-    }
-    Some(count)
+    })
+}
+
+fn start_driver(
+    parts: &Arc<Parts>,
+    runner: &Arc<dyn Runner>,
+    slots: &Arc<Slots>,
+    action: Action,
+    attempt: Attempt,
+) {
+    tracing::info!(
+        action.id = %action.id, action.r#type = %action.action_type, attempt = attempt.at.number, runner = runner.name(),
+        "Runner `{}` takes action `{}`, attempt {}", runner.name(), action.id, attempt.at.number,
+    );
+    let driver = drive::drive(
+        Arc::clone(parts),
+        Arc::clone(runner),
+        action,
+        attempt,
+        drive::Origin::Claimed,
+        slots.take(),
+    );
+    parts.loops.spawn(driver);
 }
 
 /// Random nonces; `None` if the machine has no randomness to give.

@@ -57,6 +57,12 @@ pub trait Transaction: Send {
     /// marks it unchanged; keeps each log within the store's limits, and the
     /// [newest ticks](crate::schedule::KEPT_TICKS) of each schedule.
     async fn flush(&mut self, rows: &mut Rows) -> Result<(), StoreError>;
+
+    /// Takes the rows once everything is flushed: whoever has them need not read them again, where
+    /// the transaction is committed and nobody else writes.
+    fn keep(&mut self, rows: Rows) {
+        drop(rows);
+    }
 }
 
 /// Rows to load.
@@ -100,24 +106,45 @@ pub async fn run(
             answers.push(answer);
             continue;
         };
-        // A claim looks at rows that no write names, so they must stand as they are by now.
-        transaction.flush(&mut rows).await?;
-        let ids = transaction
-            .waiting(&claim.types, now, claim.nonces.len())
-            .await?;
-        transaction
-            .load(
-                &Wanted {
-                    actions: ids.clone(),
-                    ..Wanted::default()
-                },
-                &mut rows,
-            )
-            .await?;
+        let ids = waiting(transaction, &mut rows, claim, now).await?;
         answers.push(claim_all(&mut rows, claim, &ids, now));
     }
     transaction.flush(&mut rows).await?;
+    transaction.keep(rows);
     Ok(answers)
+}
+
+/// What a claim takes, by due time, then id: of what waits in the store, and of what this batch has
+/// put in or changed, which the store has not seen yet.
+async fn waiting(
+    transaction: &mut dyn Transaction,
+    rows: &mut Rows,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<Vec<ActionId>, StoreError> {
+    let limit = claim.nonces.len();
+    // The store may still list those that this batch has changed, and they may not wait any more.
+    let changed = rows.actions.values().filter(|row| row.change().is_some());
+    let listed = if limit == 0 {
+        0
+    } else {
+        limit + changed.count()
+    };
+    let wanted = Wanted {
+        actions: transaction.waiting(&claim.types, now, listed).await?,
+        ..Wanted::default()
+    };
+    transaction.load(&wanted, rows).await?;
+    let waits = |action: &&Action| {
+        matches!(action.status, Status::Scheduled | Status::Queued)
+            && action.due_at <= now
+            && claim.types.takes(&action.action_type)
+    };
+    let waiting = rows.actions.values().map(Row::get).filter(waits);
+    let mut waiting: Vec<_> = waiting.map(|action| (action.due_at, action.id)).collect();
+    waiting.sort_unstable();
+    waiting.truncate(limit);
+    Ok(waiting.into_iter().map(|(_, id)| id).collect())
 }
 
 /// The schedule of the action that a write was about, if that is over.

@@ -18,9 +18,9 @@ const PAGE: usize = 1000;
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(parts: Arc<Parts>) {
-    let mut work = parts.changes.work();
+    let mut expiring = parts.changes.expiring();
     loop {
-        work.borrow_and_update();
+        expiring.borrow_and_update();
         let wake = match reap(&parts).await {
             Ok(wake) => wake,
             Err(error) => {
@@ -29,7 +29,7 @@ pub(crate) async fn run(parts: Arc<Parts>) {
             }
         };
         tokio::select! {
-            _ = work.changed() => {}
+            _ = expiring.changed() => {}
             () = parts.clock.sleep_until(wake.unwrap_or_default()), if wake.is_some() => {}
             () = parts.stopping.cancelled() => return,
         }

@@ -58,6 +58,9 @@ pub(crate) struct State {
     /// What counts the progress, and the count that was said last.
     pub(crate) meter: Option<(Arc<Counter>, Option<u64>)>,
     refusals: BTreeMap<u64, Error>,
+    /// How many threads wait for a change. To wake nobody would be a call to the system too, and
+    /// changes are far more frequent than those who wait for one.
+    blocked: usize,
 }
 
 impl Shared {
@@ -75,6 +78,7 @@ impl Shared {
                 standing: None,
                 meter: None,
                 refusals: BTreeMap::new(),
+                blocked: 0,
             }),
             changed: Condvar::new(),
             changed_async: Notify::new(),
@@ -91,8 +95,13 @@ impl Shared {
 
     /// Changes the state and wakes whoever waits for a change.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let value = change(&mut self.lock());
-        self.changed.notify_all();
+        let mut state = self.lock();
+        let value = change(&mut state);
+        let blocked = state.blocked > 0;
+        drop(state);
+        if blocked {
+            self.changed.notify_all();
+        }
         self.changed_async.notify_waiters();
         value
     }
@@ -125,11 +134,13 @@ impl Shared {
             if left.is_zero() {
                 return Err(self.timed_out(&state, limit));
             }
+            state.blocked += 1;
             let (next, _) = self
                 .changed
                 .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner);
             state = next;
+            state.blocked -= 1;
         }
     }
 

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-use super::Batcher;
+use super::{Batcher, StandingClaim};
+use crate::action::{Failure, NewAction};
 use crate::changes::Changes;
+use crate::runner::TypeFilter;
 use crate::store::StoreError;
 use crate::testing::TestClock;
 use crate::testing::factory::{self, NOW};
 use crate::testing::probed_store::{Probe, ProbedStore};
-use crate::write::Write;
+use crate::write::{Claim, Write, Written};
 
 /// Lets commits through one by one, and can refuse a type or everything.
 #[derive(Debug)]
@@ -39,18 +41,24 @@ impl Probe for Gate {
 }
 
 fn gated(refused_type: Option<&'static str>, down: bool) -> (Arc<ProbedStore<Gate>>, Batcher) {
+    let (store, batcher, _) = gated_with_changes(refused_type, down);
+    (store, batcher)
+}
+
+fn gated_with_changes(
+    refused_type: Option<&'static str>,
+    down: bool,
+) -> (Arc<ProbedStore<Gate>>, Batcher, Arc<Changes>) {
     let store = Arc::new(ProbedStore::new(Gate {
         commits: Semaphore::new(0),
         sizes: Mutex::default(),
         refused_type,
         down,
     }));
-    let batcher = Batcher::start(
-        store.clone(),
-        Arc::new(Changes::default()),
-        Arc::new(TestClock::at(NOW)),
-    );
-    (store, batcher)
+    let changes = Arc::new(Changes::default());
+    let clock = Arc::new(TestClock::at(NOW));
+    let batcher = Batcher::start(store.clone(), changes.clone(), clock);
+    (store, batcher, changes)
 }
 
 fn insert(action_type: &str) -> Write {
@@ -125,4 +133,92 @@ async fn writes_that_belong_together_are_committed_together() {
         .unwrap();
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(*store.probe.sizes.lock().unwrap(), [3]);
+}
+
+fn claim(types: &[&str]) -> Claim {
+    factory::claim(TypeFilter::only(types.iter().copied()), 9)
+}
+
+async fn taken(standing: &mut StandingClaim) -> Vec<String> {
+    match standing.answered().await.unwrap().unwrap() {
+        Written::Claimed(claimed) => claimed
+            .into_iter()
+            .map(|(action, _)| action.action_type)
+            .collect(),
+        other => panic!("a claim was answered with {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_stands_goes_along_with_the_first_batch_that_brings_something_for_it() {
+    let (store, batcher) = gated(None, false);
+    store.probe.commits.add_permits(100);
+    let mut standing = batcher.stand(claim(&["B"]));
+    batcher.write(insert("A")).await.unwrap().unwrap();
+    let later = NewAction {
+        scheduled: Some(NOW.plus(std::time::Duration::from_secs(1))),
+        ..factory::of_type("B")
+    };
+    let refused = NewAction {
+        refusal: Some(Failure::new("no_runner", "none")),
+        ..factory::of_type("B")
+    };
+    for nothing in [later, refused] {
+        let write = Write::Insert(Box::new(nothing));
+        batcher.write(write).await.unwrap().unwrap();
+    }
+    let all = vec![insert("A"), insert("B")];
+    batcher.write_all(all).await.unwrap();
+    assert_eq!(taken(&mut standing).await, ["B"]);
+    assert_eq!(*store.probe.sizes.lock().unwrap(), [1, 1, 1, 3]);
+}
+
+#[tokio::test]
+async fn what_a_claim_took_along_is_no_work_for_anybody_else() {
+    let (store, batcher, changes) = gated_with_changes(None, false);
+    store.probe.commits.add_permits(100);
+    let mut standing = batcher.stand(claim(&["A"]));
+    let mut work = changes.work();
+    work.borrow_and_update();
+    batcher.write(insert("A")).await.unwrap().unwrap();
+    assert_eq!(taken(&mut standing).await, ["A"]);
+    assert!(!work.has_changed().unwrap());
+    batcher.write(insert("A")).await.unwrap().unwrap();
+    assert!(work.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn a_claim_that_is_called_waits_for_nothing() {
+    let (store, batcher) = gated(None, false);
+    store.probe.commits.add_permits(100);
+    batcher.write(insert("A")).await.unwrap().unwrap();
+    let mut standing = batcher.stand(claim(&["A"]));
+    assert!(standing.call());
+    assert_eq!(taken(&mut standing).await, ["A"]);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_withdrawn_or_dropped_is_not_made() {
+    let (store, batcher) = gated(None, false);
+    store.probe.commits.add_permits(100);
+    let withdrawn = batcher.stand(claim(&["A"]));
+    assert!(withdrawn.withdraw());
+    assert!(!withdrawn.call());
+    drop(batcher.stand(claim(&["A"])));
+    batcher.write(insert("A")).await.unwrap().unwrap();
+    assert_eq!(*store.probe.sizes.lock().unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_under_way_is_answered_and_cannot_be_taken_back() {
+    let (store, batcher) = gated(None, false);
+    let mut standing = batcher.stand(claim(&["A"]));
+    let writes = start(&store, &batcher, &["A"]).await;
+    assert!(!standing.withdraw());
+    assert!(!standing.call());
+    store.probe.commits.add_permits(100);
+    assert_eq!(taken(&mut standing).await, ["A"]);
+    for write in writes {
+        assert!(write.await.unwrap());
+    }
 }

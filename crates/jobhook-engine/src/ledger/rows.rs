@@ -13,18 +13,23 @@ use crate::write::{Refusal, Write};
 #[derive(Clone, Debug)]
 pub struct Row<T> {
     value: T,
-    /// What the store holds: `None` if nothing yet.
-    stored: Option<Box<T>>,
-    changed: bool,
+    before: Before<T>,
+}
+
+/// What the store holds of a row.
+#[derive(Clone, Debug)]
+enum Before<T> {
+    Nothing,
+    Same,
+    Other(Box<T>),
 }
 
 impl<T: Clone> Row<T> {
     /// A row as it was read.
     pub fn stored(value: T) -> Row<T> {
         Row {
-            stored: Some(Box::new(value.clone())),
             value,
-            changed: false,
+            before: Before::Same,
         }
     }
 
@@ -32,8 +37,7 @@ impl<T: Clone> Row<T> {
     pub fn new(value: T) -> Row<T> {
         Row {
             value,
-            stored: None,
-            changed: true,
+            before: Before::Nothing,
         }
     }
 
@@ -42,24 +46,31 @@ impl<T: Clone> Row<T> {
         &self.value
     }
 
+    /// The row as it is now, and nothing else.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
     /// The row, to change it.
     pub fn edit(&mut self) -> &mut T {
-        self.changed = true;
+        if matches!(self.before, Before::Same) {
+            self.before = Before::Other(Box::new(self.value.clone()));
+        }
         &mut self.value
     }
 
     /// Whether the store has to write it; then, what it holds of it so far.
     pub fn change(&self) -> Option<(&T, Option<&T>)> {
-        self.changed
-            .then_some((&self.value, self.stored.as_deref()))
+        match &self.before {
+            Before::Nothing => Some((&self.value, None)),
+            Before::Same => None,
+            Before::Other(before) => Some((&self.value, Some(before))),
+        }
     }
 
     /// The store has written it.
     pub fn mark_stored(&mut self) {
-        if self.changed {
-            self.stored = Some(Box::new(self.value.clone()));
-            self.changed = false;
-        }
+        self.before = Before::Same;
     }
 }
 

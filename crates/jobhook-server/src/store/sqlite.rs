@@ -17,6 +17,8 @@
 //! - **Keys are the 16 bytes of the id, in tables without rowid.** Ids are UUIDv7, so new
 //!   actions and their attempts are appended at the right edge of one tree each; an integer
 //!   in place of the id would need a second tree to find it, on every report.
+//! - **What will be wanted again stays in memory.** The rows of open attempts are read once; see
+//!   [`warm`].
 
 mod binds;
 mod columns;
@@ -33,6 +35,7 @@ mod schedules;
 mod tokens;
 mod transaction;
 mod trim;
+mod warm;
 mod writer;
 
 use std::path::Path;
@@ -52,7 +55,7 @@ use rusqlite::{CachedStatement, Connection};
 pub use open::OpenError;
 use readers::Readers;
 use transaction::SqliteTransaction;
-use writer::Writer;
+use writer::{Desk, Writer};
 
 /// Keeps everything in one SQLite database.
 #[derive(Debug)]
@@ -104,9 +107,10 @@ impl Store for SqliteStore {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.writer.connection().await?;
+        let mut desk = self.writer.desk().await?;
+        let Desk { connection, warm } = &mut *desk;
         crash_points::storing(writes);
-        let mut transaction = SqliteTransaction::begin(&mut connection, self.limits)?;
+        let mut transaction = SqliteTransaction::begin(connection, warm, self.limits)?;
         let answers = ledger::run(&mut transaction, writes, now).await?;
         transaction.commit()?;
         crash_points::stored(writes, &answers);
@@ -262,6 +266,7 @@ mod tests {
     use jobhook_engine::memory::MemoryStore;
     use jobhook_engine::testing::store_suite::SMALL_LOG;
     use jobhook_engine::testing::{Clerk, factory, script};
+    use jobhook_engine::write::{ReportWrite, Written};
     use proptest::prelude::*;
 
     use super::*;
@@ -303,6 +308,40 @@ mod tests {
         let without = given_up.is_err() && log == ["kept"];
         assert!(without || log == ["lost", "kept"], "{log:?}");
         assert_eq!(clerk.action(at.action).await.log.last, log.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_the_database_refuses_leaves_nothing_in_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(directory.path(), LogLimits::default()).await);
+        let clerk = Clerk::new(store.clone());
+        let at = clerk.running(factory::echo()).await;
+        clerk
+            .say(at, factory::sent("r", 1, factory::line("one")))
+            .await;
+        let desk = store.writer.desk().await.unwrap();
+        desk.connection
+            .execute_batch(
+                "CREATE TEMP TRIGGER refuse BEFORE INSERT ON lines WHEN new.text = 'bad' \
+                 BEGIN SELECT RAISE(ABORT, 'refused'); END",
+            )
+            .unwrap();
+        drop(desk);
+        let report = |seq, text: &str| {
+            Write::Report(Box::new(ReportWrite {
+                attempt: at,
+                report: factory::sent("r", seq, factory::line(text)),
+                job_time_ms: 0,
+            }))
+        };
+        let writes = [report(2, "two"), report(3, "bad")];
+        let refused = store.apply(&writes, factory::NOW).await;
+        assert!(matches!(refused, Err(StoreError::Data(_))), "{refused:?}");
+        // Sent again, it is not taken for a duplicate, and its line has the next number.
+        let again = store.apply(&writes[..1], factory::NOW).await.unwrap();
+        assert!(matches!(&again[0], Ok(Written::Reported(reported)) if !reported.duplicate));
+        assert_eq!(clerk.log(at.action).await, ["one", "two"]);
+        assert_eq!(clerk.action(at.action).await.log.last, 2);
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jobhook_protocol::key::hex;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::readers::READERS;
@@ -143,6 +144,9 @@ fn connect(path: &Path, pragmas: &str) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Statements are planned once, whatever is bound to them: without this, SQLite would plan
+    // those that look into a partial index anew for each value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch("PRAGMA foreign_keys = ON;")?;
     connection.execute_batch(pragmas)?;
     Ok(connection)

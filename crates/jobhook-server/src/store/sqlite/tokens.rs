@@ -85,7 +85,7 @@ impl Tokens for SqliteStore {
     async fn find(&self, hash: TokenHash, now: Timestamp) -> Result<Option<Token>, StoreError> {
         let found = self
             .readers
-            .read(move |connection| {
+            .glance(move |connection| {
                 let mut statement = prepare(connection, FIND)?;
                 let mut rows = statement.query([hash.as_bytes()]).map_err(failure)?;
                 let row = rows.next().map_err(failure)?;
@@ -109,8 +109,8 @@ impl Tokens for SqliteStore {
 
     async fn any(&self) -> Result<bool, StoreError> {
         self.readers
-            .read(|connection| {
-                let any = connection.query_row(ANY, [], |row| row.get(0));
+            .glance(|connection| {
+                let any = prepare(connection, ANY)?.query_row([], |row| row.get(0));
                 any.map_err(failure)
             })
             .await

@@ -17,6 +17,7 @@ use rusqlite::{Connection, Params, params};
 
 use super::columns::{self, Reader, action_columns, attempt_columns, id_bytes};
 use super::payload::Payload;
+use super::warm::Warm;
 use super::{failure, flush, limit_of, prepare, schedules, trim};
 
 const ACTION: &str = concat!(
@@ -24,6 +25,8 @@ const ACTION: &str = concat!(
     action_columns!(),
     " FROM actions AS a WHERE a.id = ?"
 );
+/// Changes when another connection has written.
+const VERSION: &str = "PRAGMA data_version";
 const PAYLOAD: &str = "SELECT body FROM payloads WHERE action = ? AND kind = ?";
 const ATTEMPT: &str = concat!(
     "SELECT ",
@@ -41,21 +44,34 @@ const WAITING_BUT: &str = "SELECT due_at, id FROM actions INDEXED BY actions_due
 /// An open transaction; it is rolled back where it is not committed.
 pub(super) struct SqliteTransaction<'a> {
     connection: &'a mut Connection,
+    warm: &'a mut Warm,
+    kept: Rows,
     limits: LogLimits,
 }
 
 impl<'a> SqliteTransaction<'a> {
     pub(super) fn begin(
         connection: &'a mut Connection,
+        warm: &'a mut Warm,
         limits: LogLimits,
     ) -> Result<SqliteTransaction<'a>, StoreError> {
-        let transaction = SqliteTransaction { connection, limits };
+        let transaction = SqliteTransaction {
+            connection,
+            warm,
+            kept: Rows::default(),
+            limits,
+        };
         transaction.run("BEGIN IMMEDIATE")?;
+        let version = transaction.one(VERSION, [], |row| row.get())?;
+        transaction.warm.check(version.unwrap_or_default());
         Ok(transaction)
     }
 
-    pub(super) fn commit(self) -> Result<(), StoreError> {
-        self.run("COMMIT")
+    pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        self.run("COMMIT")?;
+        let kept = std::mem::take(&mut self.kept);
+        self.warm.take(kept);
+        Ok(())
     }
 
     fn run(&self, sql: &'static str) -> Result<(), StoreError> {
@@ -134,6 +150,7 @@ impl Drop for SqliteTransaction<'_> {
 #[async_trait]
 impl Transaction for SqliteTransaction<'_> {
     async fn load(&mut self, wanted: &Wanted, rows: &mut Rows) -> Result<(), StoreError> {
+        self.warm.give(wanted, rows);
         for id in &wanted.actions {
             if !rows.actions.contains_key(id)
                 && let Some(action) = self.load_action(*id)?
@@ -203,6 +220,10 @@ impl Transaction for SqliteTransaction<'_> {
         trim::trim(self.connection, rows, self.limits)?;
         flush::changes(self.connection, rows)?;
         schedules::flush(self.connection, rows)
+    }
+
+    fn keep(&mut self, rows: Rows) {
+        self.kept = rows;
     }
 }
 

@@ -7,28 +7,37 @@ use jobhook_engine::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
+use super::warm::Warm;
 use super::{blocking, failure};
 
 /// The connection, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Writer {
     /// Nothing once it is closed.
-    connection: Arc<Mutex<Option<Connection>>>,
+    desk: Arc<Mutex<Option<Desk>>>,
+}
+
+/// The connection, and what need not be read with it.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) connection: Connection,
+    pub(super) warm: Warm,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection) -> Writer {
+        let warm = Warm::default();
         Writer {
-            connection: Arc::new(Mutex::new(Some(connection))),
+            desk: Arc::new(Mutex::new(Some(Desk { connection, warm }))),
         }
     }
 
     /// Waits for the connection; no transaction is open on it.
-    pub(super) async fn connection(
+    pub(super) async fn desk(
         &self,
-    ) -> Result<OwnedMappedMutexGuard<Option<Connection>, Connection>, StoreError> {
-        let connection = Arc::clone(&self.connection).lock_owned().await;
-        OwnedMutexGuard::try_map(connection, Option::as_mut)
+    ) -> Result<OwnedMappedMutexGuard<Option<Desk>, Desk>, StoreError> {
+        let desk = Arc::clone(&self.desk).lock_owned().await;
+        OwnedMutexGuard::try_map(desk, Option::as_mut)
             .map_err(|_| StoreError::Unavailable("the store is closed".into()))
     }
 
@@ -37,15 +46,15 @@ impl Writer {
         &self,
         write: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut connection = self.connection().await?;
-        blocking(move || write(&mut connection).map_err(failure)).await
+        let mut desk = self.desk().await?;
+        blocking(move || write(&mut desk.connection).map_err(failure)).await
     }
 
     /// Waits for what is under way and closes the connection.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
-        let connection = self.connection.lock().await.take();
-        blocking(move || match connection {
-            Some(connection) => connection.close().map_err(|(_, error)| failure(error)),
+        let desk = self.desk.lock().await.take();
+        blocking(move || match desk {
+            Some(desk) => desk.connection.close().map_err(|(_, error)| failure(error)),
             None => Ok(()),
         })
         .await
