@@ -49,6 +49,11 @@ impl From<Error> for Failure {
             401 | 403 => Exit::Denied,
             _ => Exit::Other,
         };
+        // What the server finds wrong in a request was written on the command line.
+        let refused = |status: u16| match status {
+            400 | 422 => Exit::Usage,
+            _ => denied(status),
+        };
         match &error {
             Error::NoAnswer { server, .. } => Failure::new(
                 Exit::Unreachable,
@@ -60,11 +65,11 @@ impl From<Error> for Failure {
             ),
             Error::Refused(problem) if problem.code == Code::Unauthenticated.as_str() => {
                 Failure::new(
-                    denied(problem.status),
+                    refused(problem.status),
                     format_args!("{error}; the token is read from JOBHOOK_TOKEN"),
                 )
             }
-            Error::Refused(problem) => Failure::new(denied(problem.status), error),
+            Error::Refused(problem) => Failure::new(refused(problem.status), error),
             Error::Foreign { status, .. } | Error::Redirected { status, .. } => {
                 Failure::new(denied(*status), error)
             }

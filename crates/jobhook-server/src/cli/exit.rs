@@ -17,7 +17,8 @@ pub(crate) enum Exit {
     Timeout = 2,
     /// Of an action: `CANCELLED`. Of a report: the server wants the job to stop.
     Cancelled = 3,
-    /// The command line, a file it names or the environment is wrong.
+    /// The command line, a file it names or the environment is wrong, whoever found it: this
+    /// program or the server.
     Usage = 64,
     /// Nobody answered.
     Unreachable = 69,

@@ -324,6 +324,42 @@ fn a_refusal_is_one_line_with_its_code() {
 }
 
 #[test]
+fn what_the_server_finds_wrong_in_a_request_is_64_as_wrong_usage_is() {
+    let ends = |arguments: &[&str], code: Code| {
+        let server = StandIn::start(move |_, _| problem(Problem::new(code, "not so")));
+        let ended = jobhook(arguments).at(&server.url).run();
+        assert_eq!(ended.err.lines().count(), 1, "{ended:?}");
+        ended.code
+    };
+    let expression = ["schedules", "preview", "--cron", "BAD"];
+    for code in Code::ALL {
+        let expected = match code.status() {
+            400 | 422 => 64,
+            401 | 403 => 77,
+            _ => 70,
+        };
+        assert_eq!(ends(&expression, *code), expected, "{code}");
+    }
+    for arguments in [
+        &["launch", "T"][..],
+        &["launch", "T", "--wait"],
+        &["list"],
+        &["show", "a-1"],
+        &["logs", "a-1"],
+        &["cancel", "a-1"],
+        &["retry", "a-1"],
+        &["operations"],
+        &["schedules", "run", "n"],
+    ] {
+        assert_eq!(ends(arguments, Code::InvalidField), 64, "{arguments:?}");
+    }
+    // A 400 that is not in the words of the protocol says nothing of what was written.
+    let server = StandIn::start(|_, _| json(400, "{}"));
+    let ended = jobhook(&expression).at(&server.url).run();
+    assert_eq!(ended.code, 70, "{ended:?}");
+}
+
+#[test]
 fn a_server_of_another_kind_is_told_apart() {
     let server = StandIn::start(|_, _| json(404, "<html>"));
     let ended = jobhook(&["show", "a-1"]).at(&server.url).run();

@@ -70,7 +70,7 @@ fn an_operation_is_listed_launched_and_run_by_a_child() {
         ("SUCCESS", "Number.Double", &json!(42))
     );
     let refused = server.run(&[&launch[..], &[r#"{"n":"21"}"#]].concat());
-    assert_eq!((refused.code, refused.out.as_str()), (Some(70), ""));
+    assert_eq!((refused.code, refused.out.as_str()), (Some(64), ""));
     assert!(refused.err.contains("/n: "), "{}", refused.err);
     let denied = server.run(&["launch", "--operation", "Hidden"]);
     assert_eq!(denied.code, Some(77), "{}", denied.err);
@@ -78,7 +78,7 @@ fn an_operation_is_listed_launched_and_run_by_a_child() {
     let later = server.run(&[&launch[..3], &later].concat());
     assert!(later.out.contains(r#""status":"SCHEDULED""#), "{later:?}");
     let tomorrow = server.run(&["launch", "Any", "--at", "tomorrow"]);
-    assert_eq!(tomorrow.code, Some(70));
+    assert_eq!(tomorrow.code, Some(64));
     assert!(tomorrow.err.contains("RFC 3339"), "{}", tomorrow.err);
 }
 
