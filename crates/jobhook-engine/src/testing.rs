@@ -8,7 +8,6 @@ mod clerk;
 mod clock;
 pub mod factory;
 mod hand_runner;
-#[cfg(test)]
 pub(crate) mod probed_store;
 #[doc(hidden)]
 pub mod runner_suite;

@@ -58,6 +58,11 @@ impl Clerk {
         &*self.store
     }
 
+    /// The same, for who keeps it.
+    pub fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
     /// Applies writes in one batch.
     pub async fn batch(&self, writes: &[Write]) -> Vec<Answer> {
         let answers = self.store.apply(writes, self.now).await.unwrap();

@@ -1,7 +1,8 @@
-//! A store in memory that asks somebody before it does anything: how a test counts what is asked
-//! of a store, holds it, or makes it fail.
+//! A store that asks somebody before it does anything: how a test counts what is asked of a
+//! store, holds it, or makes it fail.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -10,7 +11,6 @@ use crate::attempt::Attempt;
 use crate::clock::Timestamp;
 use crate::ledger::Answer;
 use crate::log::LogLine;
-use crate::memory::MemoryStore;
 use crate::retention::Retention;
 use crate::schedule::{Schedule, Tick, TickQuery};
 use crate::store::{ActionQuery, Store, StoreError, Wake};
@@ -22,23 +22,29 @@ pub(crate) trait Probe: fmt::Debug + Send + Sync + 'static {
     /// Before writes are applied; they are not, if it fails.
     async fn applying(&self, writes: &[Write]) -> Result<(), StoreError>;
 
+    /// When they were applied, and answered so.
+    fn applied(&self, _writes: &[Write], _answers: &[Answer]) {}
+
     /// Before the next moment is looked for.
     fn waking(&self) {}
 }
 
-/// A store in memory, with a probe.
-#[derive(Debug, Default)]
+/// A store with a probe.
+#[derive(Debug)]
 pub(crate) struct ProbedStore<P> {
-    memory: MemoryStore,
+    store: Arc<dyn Store>,
     pub(crate) probe: P,
 }
 
 impl<P> ProbedStore<P> {
+    pub(crate) fn on(store: Arc<dyn Store>, probe: P) -> ProbedStore<P> {
+        ProbedStore { store, probe }
+    }
+
+    /// A store in memory.
+    #[cfg(test)]
     pub(crate) fn new(probe: P) -> ProbedStore<P> {
-        ProbedStore {
-            memory: MemoryStore::default(),
-            probe,
-        }
+        ProbedStore::on(Arc::new(crate::memory::MemoryStore::default()), probe)
     }
 }
 
@@ -46,23 +52,25 @@ impl<P> ProbedStore<P> {
 impl<P: Probe> Store for ProbedStore<P> {
     async fn apply(&self, writes: &[Write], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
         self.probe.applying(writes).await?;
-        self.memory.apply(writes, now).await
+        let answers = self.store.apply(writes, now).await?;
+        self.probe.applied(writes, &answers);
+        Ok(answers)
     }
 
     async fn action(&self, id: ActionId) -> Result<Option<Action>, StoreError> {
-        self.memory.action(id).await
+        self.store.action(id).await
     }
 
     async fn attempts(&self, id: ActionId) -> Result<Vec<Attempt>, StoreError> {
-        self.memory.attempts(id).await
+        self.store.attempts(id).await
     }
 
     async fn last_attempts(&self, ids: &[ActionId]) -> Result<Vec<Attempt>, StoreError> {
-        self.memory.last_attempts(ids).await
+        self.store.last_attempts(ids).await
     }
 
     async fn list(&self, query: &ActionQuery) -> Result<Vec<Action>, StoreError> {
-        self.memory.list(query).await
+        self.store.list(query).await
     }
 
     async fn lines(
@@ -71,32 +79,32 @@ impl<P: Probe> Store for ProbedStore<P> {
         after: u64,
         limit: usize,
     ) -> Result<Vec<LogLine>, StoreError> {
-        self.memory.lines(id, after, limit).await
+        self.store.lines(id, after, limit).await
     }
 
     async fn open_attempts(&self) -> Result<Vec<(Action, Attempt)>, StoreError> {
-        self.memory.open_attempts().await
+        self.store.open_attempts().await
     }
 
     async fn next_wake(&self, now: Timestamp) -> Result<Wake, StoreError> {
         self.probe.waking();
-        self.memory.next_wake(now).await
+        self.store.next_wake(now).await
     }
 
     async fn expiring(&self, now: Timestamp, limit: usize) -> Result<Vec<Action>, StoreError> {
-        self.memory.expiring(now, limit).await
+        self.store.expiring(now, limit).await
     }
 
     async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
-        self.memory.schedules().await
+        self.store.schedules().await
     }
 
     async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
-        self.memory.schedule(name).await
+        self.store.schedule(name).await
     }
 
     async fn ticks(&self, query: &TickQuery) -> Result<Vec<Tick>, StoreError> {
-        self.memory.ticks(query).await
+        self.store.ticks(query).await
     }
 
     async fn prune(
@@ -105,10 +113,10 @@ impl<P: Probe> Store for ProbedStore<P> {
         now: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        self.memory.prune(rules, now, limit).await
+        self.store.prune(rules, now, limit).await
     }
 
     fn installation(&self) -> &str {
-        self.memory.installation()
+        self.store.installation()
     }
 }

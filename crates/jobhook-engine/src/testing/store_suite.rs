@@ -14,6 +14,7 @@ pub mod batch;
 pub mod cancel;
 pub mod claim;
 pub mod close;
+pub mod day;
 pub mod delivery;
 pub mod launch;
 pub mod limit;
@@ -266,6 +267,9 @@ macro_rules! store_suite {
             a_run_by_hand_is_a_tick_of_its_own
             an_unknown_schedule_is_refused
             a_page_of_ticks_goes_back_from_the_newest
+        }
+        $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), day =>
+            three_servers_fire_each_minute_of_a_day_once
         }
         $crate::store_suite! { @group $open, $crate::testing::store_suite::SMALL_LOG, limit =>
             the_oldest_lines_are_dropped_beyond_the_limit

@@ -7,6 +7,7 @@ use crate::schedule::{
     CatchUp, Overlap, Schedule, ScheduleDefinition, SkipReason, Source, Tick, TickOutcome,
     TickQuery,
 };
+use crate::testing::store_suite::day::decided;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A full hour.
@@ -71,19 +72,8 @@ impl Place {
     /// Waits until everything up to now is decided, by whichever server.
     async fn decided(&self, servers: &[&Bench]) {
         let until = Timestamp(self.clock.now().0 / 60_000 * 60_000);
-        let mut hints: Vec<_> = servers
-            .iter()
-            .map(|server| server.engine.changes().schedules())
-            .collect();
-        let look = async {
-            while self.schedule().await.watermark < until {
-                let changed = hints.iter_mut().map(|hint| Box::pin(hint.changed()));
-                futures_util::future::select_all(changed).await.0.unwrap();
-            }
-        };
-        tokio::time::timeout(PATIENCE, look)
-            .await
-            .expect("the moment is decided");
+        let engines: Vec<_> = servers.iter().map(|server| &server.engine).collect();
+        decided(&*self.store, NAME, until, &engines).await;
     }
 }
 
@@ -106,45 +96,6 @@ fn short(ticks: &[Tick]) -> Vec<(u64, Option<SkipReason>, bool)> {
         TickOutcome::Queued(_) => panic!("{tick:?} waits"),
     };
     ticks.iter().map(short).collect()
-}
-
-#[tokio::test]
-async fn three_servers_on_one_store_fire_each_minute_of_a_day_once() {
-    let (place, steady) = Place::with(each_minute()).await;
-    let mut others = [Some(place.server().await), None];
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..1440 {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        let one = &mut others[usize::try_from(random >> 63).unwrap()];
-        if (random >> 40).is_multiple_of(3) {
-            match one.take() {
-                Some(server) => server.engine.stop().await,
-                None => *one = Some(place.server().await),
-            }
-        }
-        place.clock.advance(MINUTE);
-        let running: Vec<&Bench> = others.iter().flatten().chain([&steady]).collect();
-        place.decided(&running).await;
-    }
-    let ticks = place.history().await;
-    assert_eq!(ticks.len(), 1440);
-    assert!(
-        ticks
-            .iter()
-            .all(|tick| is_launched(tick) && !tick.caught_up)
-    );
-    for (number, tick) in (1..).zip(&ticks) {
-        assert_eq!(tick.at, Timestamp(HOUR.0 + number * 60_000));
-    }
-    let query = crate::store::ActionQuery {
-        limit: usize::MAX,
-        ..Default::default()
-    };
-    let actions = place.store.list(&query).await.unwrap();
-    let times: HashSet<_> = actions.iter().map(|action| action.scheduled).collect();
-    assert_eq!((actions.len(), times.len()), (1440, 1440));
 }
 
 #[tokio::test]
