@@ -57,6 +57,14 @@ impl Server {
         Connection::open(self.address()).ask(&post(path, headers, body))
     }
 
+    pub(crate) fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        Connection::open(self.address()).ask(&with_json(&format!("PUT {path}"), &[], body))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> (u16, Value) {
+        Connection::open(self.address()).ask(&request(&format!("DELETE {path}"), &[], b""))
+    }
+
     /// What happens to an action from now on, after line `after`.
     pub(crate) fn events(&self, id: &str, after: u64) -> impl Iterator<Item = Event> + use<> {
         let head = format!(
@@ -165,13 +173,13 @@ impl Connection {
 
 /// A `POST` with a JSON body, as bytes.
 pub(crate) fn post(path: &str, headers: &[(&str, &str)], body: &Value) -> Vec<u8> {
+    with_json(&format!("POST {path}"), headers, body)
+}
+
+fn with_json(line: &str, headers: &[(&str, &str)], body: &Value) -> Vec<u8> {
     let json = [("Content-Type", "application/json")];
     let headers = [&json, headers].concat();
-    request(
-        &format!("POST {path}"),
-        &headers,
-        body.to_string().as_bytes(),
-    )
+    request(line, &headers, body.to_string().as_bytes())
 }
 
 fn request(line: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {

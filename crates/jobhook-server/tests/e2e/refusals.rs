@@ -61,6 +61,24 @@ fn two_runners_of_one_name_are_refused() {
 }
 
 #[test]
+fn two_schedules_of_one_name_are_refused() {
+    for (text, says) in [
+        (
+            "[schedules.nightly]\ncron = \"@daily\"\ntype = \"A\"\n[schedules.nightly]\n",
+            "4:12: two schedules are named `nightly`; each needs a name of its own",
+        ),
+        (
+            "[schedules]\nnightly = { cron = \"@daily\", type = \"A\" }\n\
+             nightly = { cron = \"@hourly\", type = \"A\" }\n",
+            "3:1: `nightly` is set twice",
+        ),
+    ] {
+        let expected = format!("error: jobhook.toml:{says}");
+        check(&Folder::new(text), &[], 64, &expected);
+    }
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
