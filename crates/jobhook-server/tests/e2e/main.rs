@@ -15,6 +15,7 @@ mod outcomes;
 mod processes;
 mod refusals;
 mod reports;
+mod schedule_commands;
 mod schedules;
 mod secrets;
 mod server;
