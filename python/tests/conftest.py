@@ -57,20 +57,24 @@ class Program:
 Run: TypeAlias = Callable[[str], Program]
 
 
+def jobhook_program() -> str:
+    """The program that serves; beside it lie the examples that are compiled."""
+    program = os.environ.get("JOBHOOK_BIN") or shutil.which("jobhook")
+    assert program, "no jobhook program: `./just test-python` builds it and sets JOBHOOK_BIN"
+    return program
+
+
 class Server:
     """A server of its own, which may be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.program = os.environ.get("JOBHOOK_BIN") or shutil.which("jobhook")
-        assert self.program, (
-            "no jobhook program: `./just test-python` builds it and sets JOBHOOK_BIN"
-        )
+        self.program = jobhook_program()
         self.listen = "127.0.0.1:0"
         self.start()
 
     def start(self) -> None:
-        command = [self.program or "", "serve", "--listen", self.listen]
+        command = [self.program, "serve", "--listen", self.listen]
         command += ["--config", str(self.folder / "jobhook.toml")]
         command += ["--data-dir", str(self.folder / "data")]
         with (self.folder / "server.log").open("ab") as log:
