@@ -168,7 +168,7 @@ fn start_driver(
     attempt: Attempt,
 ) {
     tracing::info!(
-        action.id = %action.id, action.r#type = %action.action_type, attempt = attempt.at.number, runner = runner.name(),
+        action.id = %action.id, action.r#type = action.action_type.as_str(), attempt = attempt.at.number, runner = runner.name(),
         "Runner `{}` takes action `{}`, attempt {}", runner.name(), action.id, attempt.at.number,
     );
     let driver = drive::drive(

@@ -151,7 +151,8 @@ pub(super) async fn retry(State(surface): State<Arc<Surface>>, request: Request)
     Fields::read(&posted.object()?, &[], String::new())?;
     let action = surface.engine.store().action(id).await?;
     let action = action.ok_or(Refusal::NotFound)?;
-    operations::judge_again(&surface, action, posted.grant).await?;
+    let (launched, input) = (action.action_type, action.arguments);
+    operations::judge_again(&surface, launched, action.operation, input, posted.grant).await?;
     Ok(created(surface.engine.retry(id).await?))
 }
 

@@ -36,6 +36,9 @@ const MAX_TIMEOUT_S: f64 = 1e10;
 /// Up to so many bytes are judged at once; more of them could keep other requests waiting.
 const LIGHT: usize = 64 << 10;
 
+/// The longest type, in characters (clause `LIM-8`).
+const LONGEST_TYPE: usize = 256;
+
 /// How many launches one request may hold: they share a transaction, and everybody waits for it
 /// (clause `LIM-6`).
 const MOST_LAUNCHES: usize = 1000;
@@ -89,6 +92,13 @@ pub(super) async fn heavy<T: Send + 'static>(
     if size <= LIGHT {
         return judge();
     }
+    aside(judge).await
+}
+
+/// Judges something where it keeps no other request waiting.
+pub(super) async fn aside<T: Send + 'static>(
+    judge: impl FnOnce() -> Answered<T> + Send + 'static,
+) -> Answered<T> {
     match tokio::task::spawn_blocking(judge).await {
         Ok(judged) => judged,
         Err(error) => {
@@ -148,6 +158,10 @@ pub(super) fn from_fields(fields: &Fields<'_>, place: &str, terms: &Terms<'_>) -
         .parsed::<String>(name, expected)?
         .filter(|action_type| !action_type.is_empty())
         .ok_or_else(|| fields.invalid(name, expected))?;
+    if action_type.chars().count() > LONGEST_TYPE || action_type.contains(char::is_control) {
+        let expected = "it must have at most 256 characters, and no control characters";
+        return Err(fields.invalid(name, expected));
+    }
     let arguments = fields.get(noun);
     if let Some(raw) = arguments {
         fitting(raw.get().len(), terms.most, noun)?;

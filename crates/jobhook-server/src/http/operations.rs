@@ -10,7 +10,6 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::Uri;
 use jobhook_engine::Launch;
-use jobhook_engine::action::Action;
 use jobhook_protocol::{Code, Json, json};
 
 use super::Surface;
@@ -121,16 +120,19 @@ pub(super) fn judge<'a>(
     Ok(operation)
 }
 
-/// Whether a final action may be run again: what has changed since its launch counts.
+/// Whether somebody may launch what was judged before, for somebody else maybe: what has changed
+/// since counts, also that a type has become an operation.
 pub(super) async fn judge_again(
     surface: &Arc<Surface>,
-    action: Action,
+    id: String,
+    operation: bool,
+    input: Option<Json>,
     grant: Grant,
 ) -> Answered<()> {
-    if !action.operation {
+    if !operation && surface.catalogue.get(&id).is_none() {
         return Ok(());
     }
-    let (shared, id, input) = (Arc::clone(surface), action.action_type, action.arguments);
+    let shared = Arc::clone(surface);
     let size = input.as_ref().map_or(0, |input| input.as_str().len());
     launch::heavy(size, move || {
         judge(&shared.catalogue, &id, input.as_ref(), &grant, "").map(drop)

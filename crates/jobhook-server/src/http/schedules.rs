@@ -19,6 +19,7 @@ use super::auth::Reader;
 use super::body;
 use super::fields::Fields;
 use super::launch;
+use super::operations;
 use super::posted::Posted;
 use super::query::Parameters;
 use super::refusal::{Answered, Refused};
@@ -122,6 +123,10 @@ pub(super) async fn run(State(surface): State<Arc<Surface>>, request: Request) -
     let mut posted = Posted::receive(&surface, request, Scope::Operate).await?;
     let Named(name) = Named::from_request_parts(&mut posted.head, &()).await?;
     Fields::read(&posted.object()?, &[], String::new())?;
+    let definition = standing(&surface, &name).await?.definition;
+    let (launched, input) = (definition.action_type, definition.arguments);
+    let grant = posted.grant.clone();
+    operations::judge_again(&surface, launched, definition.operation, input, grant).await?;
     let tick = surface
         .engine
         .run_schedule(&name, posted.grant.name)
@@ -137,7 +142,7 @@ pub(super) async fn preview(
 ) -> Answered {
     let count = count(&uri)?;
     let schedule = standing(&surface, &name).await?;
-    firings(&surface, &schedule.definition, count)
+    firings(&surface, schedule.definition, count).await
 }
 
 pub(super) async fn preview_expression(
@@ -147,7 +152,7 @@ pub(super) async fn preview_expression(
     let posted = Posted::receive(&surface, request, Scope::Read).await?;
     let count = count(&posted.head.uri)?;
     let definition = schedule_body::read_times(&json::clean(posted.body)?)?;
-    firings(&surface, &definition, count)
+    firings(&surface, definition, count).await
 }
 
 fn count(uri: &Uri) -> Answered<usize> {
@@ -155,10 +160,15 @@ fn count(uri: &Uri) -> Answered<usize> {
     parameters.limit(10, 1000)
 }
 
-/// The next moments from now on.
-fn firings(surface: &Surface, definition: &ScheduleDefinition, count: usize) -> Answered {
-    let moments = Moments::of(definition).map_err(EngineError::from)?;
-    let firings = moments.preview(surface.engine.clock().now(), count);
+/// The next moments from now on. Rare ones are looked for through many years, so that keeps no other
+/// request waiting.
+async fn firings(surface: &Surface, definition: ScheduleDefinition, count: usize) -> Answered {
+    let now = surface.engine.clock().now();
+    let firings = launch::aside(move || {
+        let moments = Moments::of(&definition).map_err(EngineError::from)?;
+        Ok(moments.preview(now, count))
+    });
+    let firings = firings.await?;
     let firings = firings.into_iter().map(schedule_body::firing).collect();
     Ok(body::json(&Firings { firings }))
 }

@@ -205,3 +205,15 @@ async fn ids_tell_the_order_of_launches() {
         .collect();
     assert!(ids.is_sorted());
 }
+
+#[tokio::test]
+async fn a_type_fits_on_a_line() {
+    let server = Server::start().await;
+    let launch = |name: &str| serde_json::json!({ "type": name }).to_string();
+    for wrong in ["x".repeat(257), "a\nb".into(), "a\u{1b}[31m".into()] {
+        let refused = server.post("/api/v1/actions", &launch(&wrong)).await;
+        refused.refusal(400, "invalid_field");
+    }
+    let longest = launch(&"é".repeat(256));
+    server.post("/api/v1/actions", &longest).await.expect(201);
+}

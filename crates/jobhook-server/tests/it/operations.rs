@@ -450,6 +450,44 @@ async fn the_door_is_that_of_the_management_api() {
 }
 
 #[tokio::test]
+async fn running_a_schedule_by_hand_asks_for_the_permission_of_its_operation() {
+    let server = with_tokens().await;
+    let body = r#"{"cron":"0 0 1 1 *","operationId":"Secret","input":1}"#;
+    let put = by(&server, "admin", "PUT", "/api/v1/schedules/yearly", body).await;
+    put.expect(200);
+    let run = "/api/v1/schedules/yearly/run";
+    let refused = by(&server, "plain", "POST", run, "").await;
+    refused.refusal(403, "not_permitted");
+    by(&server, "admin", "POST", run, "").await.expect(201);
+}
+
+#[tokio::test]
+async fn what_was_stored_before_its_type_became_an_operation_is_judged_when_it_is_run_again() {
+    let server = with_tokens().await;
+    let launch = jobhook_engine::Launch {
+        action_type: "Secret".into(),
+        arguments: Some(jobhook_protocol::Json::of(&json!(1))),
+        ..Default::default()
+    };
+    let action = server.engine.launch(vec![launch]).await.unwrap().remove(0);
+    let job = server.next_job().await;
+    server.v1(&job, r#"{"status":"SUCCESS"}"#).await.expect(200);
+    let path = format!("/api/v1/actions/{}/retry", action.id);
+    let refused = by(&server, "plain", "POST", &path, "").await;
+    refused.refusal(403, "not_permitted");
+    by(&server, "admin", "POST", &path, "").await.expect(201);
+}
+
+#[tokio::test]
+async fn an_input_in_which_a_name_comes_twice_is_refused() {
+    let server = self::server().await;
+    let twice = r#"{"month":"2026-01","month":"2026-02"}"#;
+    let refused = put(&server, "Report.Generate", twice).await;
+    refused.refusal(400, "invalid_input");
+    assert!(refused.text().contains("`month` is there twice"));
+}
+
+#[tokio::test]
 async fn running_an_operation_again_asks_for_the_permission_again() {
     let server = with_tokens().await;
     let launched = by(&server, "blue", "PUT", "/async/Secret", "1")

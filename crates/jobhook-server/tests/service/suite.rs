@@ -26,7 +26,8 @@ impl RunnerUnderTest for Tried {
             JobKind::Endless => "Try.endless",
             JobKind::Impossible => "Try.nothing",
         };
-        let action = factory::taken(name);
+        let mut action = factory::taken(name);
+        action.operation = true;
         let id = action.id;
         JobStart {
             attempt: AttemptRef {
