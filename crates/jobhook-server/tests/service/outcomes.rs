@@ -41,6 +41,19 @@ fn failed(ended: &Ended, name: &str, message: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plain_action_is_no_operation_even_if_its_type_is_one_by_now() {
+    let place = Place::new(Operations::new().operation("Try.sum", sum)).await;
+    let launch = Launch {
+        action_type: "Try.sum".into(),
+        ..Launch::default()
+    };
+    let ended = place.ended(place.launch_as(launch).await).await;
+    assert_eq!(ended.action.status, Status::Error);
+    let message = ended.action.error_message.unwrap();
+    assert!(message.contains("launched as a plain action"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_operation_returns_are_its_results_and_what_it_logs_its_lines() {
     let place = Place::new(Operations::new().operation("Try.sum", sum)).await;
     let ended = place.run("Try.sum", json!({"numbers": [1, 2, 39]})).await;
