@@ -33,8 +33,9 @@ const FIELDS: [&str; 7] = [
 /// The longest timeout, in seconds: some three hundred years.
 const MAX_TIMEOUT_S: f64 = 1e10;
 
-/// Up to so many bytes are judged at once; more of them could keep other requests waiting.
-const LIGHT: usize = 64 << 10;
+/// Up to so many bytes are judged at once. More of them could keep other requests waiting: a schema
+/// may have patterns that take milliseconds for a short text.
+const LIGHT: usize = 256;
 
 /// The longest type, in characters (clause `LIM-8`).
 const LONGEST_TYPE: usize = 256;

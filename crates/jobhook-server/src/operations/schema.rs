@@ -27,6 +27,9 @@ const TOLD: usize = 8;
 /// How many steps a pattern may go back over one text.
 const MAX_STEPS: usize = 100_000;
 
+/// The faults of so many bytes of JSON text are no heap worth waiting for.
+const SMALL: usize = 4 << 10;
+
 /// A schema that can judge.
 #[derive(Debug)]
 pub struct Schema {
@@ -93,10 +96,11 @@ impl Schema {
     /// [`Mismatch`] names what is wrong with it.
     pub fn check(&self, value: Option<&Json>) -> Result<(), Mismatch> {
         let is_absent = value.is_none();
+        let length = value.map_or(0, |value| value.as_str().len());
         let value = value_of(value)?;
         let levels = depth(&value).saturating_add(1);
         let judged = with_room(levels.saturating_mul(self.extent.chain), || {
-            self.judge(&value)
+            self.judge(&value, length)
         });
         let too_deep = || Mismatch::of("", "it nests too deep for its schema");
         let judged = judged.ok_or_else(too_deep)?;
@@ -106,7 +110,7 @@ impl Schema {
         judged
     }
 
-    fn judge(&self, value: &Value) -> Result<(), Mismatch> {
+    fn judge(&self, value: &Value, length: usize) -> Result<(), Mismatch> {
         let Some(validator) = &self.validator else {
             return Ok(());
         };
@@ -122,9 +126,10 @@ impl Schema {
             ));
         }
         // A megabyte of wrong values has half a million faults, and they are all gathered before
-        // the first is known. One such heap at a time is enough.
+        // the first is known. One such heap at a time is enough; a small one waits for nobody.
         static GATHERING: Mutex<()> = Mutex::new(());
-        let _gathering = GATHERING.lock().unwrap_or_else(PoisonError::into_inner);
+        let large = length > SMALL;
+        let _gathering = large.then(|| GATHERING.lock().unwrap_or_else(PoisonError::into_inner));
         let mut errors = validator.iter_errors(value);
         let named = errors.by_ref().take(NAMED).map(|error| {
             let path = error.instance_path().as_str();
