@@ -14,6 +14,7 @@ mod hook;
 mod launch;
 mod listen;
 mod operations;
+mod permissions;
 mod scheduled;
 mod schedules;
 mod server;
