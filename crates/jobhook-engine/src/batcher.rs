@@ -127,11 +127,6 @@ impl Batcher {
     ///
     /// [`WriteFailure`] if the store failed, and nothing of them was kept.
     pub async fn write_all(&self, writes: Vec<Write>) -> Result<Vec<Answer>, WriteFailure> {
-        let gone = || {
-            WriteFailure::from(StoreError::Unavailable(
-                "the server is shutting down".into(),
-            ))
-        };
         let (answer, answered) = oneshot::channel();
         self.queue
             .send(Item { writes, answer })
@@ -139,6 +134,11 @@ impl Batcher {
             .map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
+}
+
+/// The loop has ended.
+fn gone() -> WriteFailure {
+    StoreError::Unavailable("the server is shutting down".into()).into()
 }
 
 async fn run(
@@ -153,7 +153,7 @@ async fn run(
         gather(&mut gathered, &mut items);
         let mut batch = Batch::default();
         gathered.drain(..).for_each(|item| batch.add(item));
-        for claim in standing.called(&batch.writes, clock.now()) {
+        for claim in standing.due(&batch.writes, clock.now()) {
             batch.add(claim);
         }
         if batch.writes.is_empty() {

@@ -145,7 +145,7 @@ pub fn clean(body: Vec<u8>) -> Result<String, JsonError> {
     String::from_utf8(text).map_err(|error| JsonError::NotUtf8(error.utf8_error().valid_up_to()))
 }
 
-/// Looks at the escape `\uXXXX` at `at`, and returns how many bytes to pass over.
+/// Looks at the escape at `at`, `\u` with four digits, and returns how many bytes to pass over.
 fn replace_unstorable(text: &mut [u8], at: usize) -> usize {
     match (unit(text, at), unit(text, at + 6)) {
         (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,

@@ -17,6 +17,7 @@ mod catalogue_error;
 mod claims;
 mod definitions_file;
 mod mismatch;
+mod once;
 mod operation;
 mod permission;
 mod schema;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::{Batcher, Item, Waiting, WriteFailure};
+use super::{Batcher, Item, Waiting, WriteFailure, gone};
 use crate::clock::Timestamp;
 use crate::ledger::Answer;
 use crate::store::StoreError;
@@ -54,20 +54,20 @@ impl StandingClaims {
     }
 
     /// Takes out the claims that `writes` bring something for, and those that were called.
-    pub(super) fn called(&self, writes: &[Write], now: Timestamp) -> Vec<Item> {
+    pub(super) fn due(&self, writes: &[Write], now: Timestamp) -> Vec<Item> {
         let mut claims = self.claims();
-        let due = |standing: &mut Standing| {
+        let goes = |standing: &mut Standing| {
             standing.called
                 || writes
                     .iter()
                     .any(|write| brings(write, &standing.claim, now))
         };
-        let due = claims.all.extract_if(.., due);
+        let going = claims.all.extract_if(.., goes);
         let item = |standing: Standing| Item {
             writes: vec![Write::Claim(Box::new(standing.claim))],
             answer: standing.answer,
         };
-        due.map(item).collect()
+        going.map(item).collect()
     }
 
     fn claims(&self) -> MutexGuard<'_, Claims> {
@@ -130,7 +130,6 @@ impl StandingClaim {
     ///
     /// [`WriteFailure`] if the store failed.
     pub(crate) async fn answered(&mut self) -> Result<Answer, WriteFailure> {
-        let gone = || StoreError::Unavailable("the server is shutting down".into());
         let mut answers = (&mut self.answered).await.map_err(|_| gone())??;
         answers
             .pop()

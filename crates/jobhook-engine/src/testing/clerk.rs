@@ -16,6 +16,7 @@ use crate::attempt::{Attempt, AttemptRef, Closing, Ending};
 use crate::clock::Timestamp;
 use crate::ledger::Answer;
 use crate::runner::{Output, TypeFilter};
+use crate::schedule::{Tick, TickQuery};
 use crate::store::Store;
 use crate::write::{Claim, Refusal, ReportWrite, Reported, Write, Written};
 
@@ -51,6 +52,18 @@ impl Clerk {
             store: Arc::clone(&self.store),
             now,
         }
+    }
+
+    /// What became of the moments of a schedule, oldest first.
+    pub async fn history(&self, schedule: &str) -> Vec<Tick> {
+        let query = TickQuery {
+            schedule: schedule.to_owned(),
+            before: None,
+            limit: usize::MAX,
+        };
+        let mut ticks = self.store.ticks(&query).await.unwrap();
+        ticks.reverse();
+        ticks
     }
 
     /// The store that it writes into.

@@ -160,8 +160,9 @@ pub(super) fn from_fields(fields: &Fields<'_>, place: &str, terms: &Terms<'_>) -
         .filter(|action_type| !action_type.is_empty())
         .ok_or_else(|| fields.invalid(name, expected))?;
     if action_type.chars().count() > LONGEST_TYPE || action_type.contains(char::is_control) {
-        let expected = "it must have at most 256 characters, and no control characters";
-        return Err(fields.invalid(name, expected));
+        let expected =
+            format!("it must have at most {LONGEST_TYPE} characters, and no control characters");
+        return Err(fields.invalid(name, &expected));
     }
     let arguments = fields.get(noun);
     if let Some(raw) = arguments {

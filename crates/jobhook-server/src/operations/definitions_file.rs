@@ -1,19 +1,17 @@
 //! Reads a definitions file: the original's JSON, each name in it once.
 //!
-//! JSON lets a name come twice, and most readers take the last. Here that is an error: one of
-//! two definitions would be ignored, and with it maybe a permission.
+//! One of two definitions of a name would be ignored, and with it maybe a permission: see
+//! [`once`](super::once).
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::marker::PhantomData;
 use std::path::Path;
 
 use jobhook_protocol::operation::{Application, Definition, Definitions};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
+
+use super::once::Once;
 
 /// The largest file, in bytes: some hundred thousand operations.
 const MAX_SIZE: u64 = 64 << 20;
@@ -57,42 +55,6 @@ fn parse(bytes: &[u8]) -> serde_json::Result<Definitions> {
         operations: members.operations.0,
         schemas: members.schemas.0,
     })
-}
-
-/// An object in which no name comes twice.
-struct Once<T>(BTreeMap<String, T>);
-
-impl<T> Default for Once<T> {
-    fn default() -> Once<T> {
-        Once(BTreeMap::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Once<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Once<T>, D::Error> {
-        struct Reading<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reading<T> {
-            type Value = BTreeMap<String, T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, T>()? {
-                    if members.contains_key(&name) {
-                        return Err(A::Error::custom(format_args!("`{name}` is there twice")));
-                    }
-                    members.insert(name, value);
-                }
-                Ok(members)
-            }
-        }
-
-        deserializer.deserialize_map(Reading(PhantomData)).map(Once)
-    }
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ use rusqlite::{CachedStatement, Connection};
 pub use open::OpenError;
 use readers::Readers;
 use transaction::SqliteTransaction;
-use writer::{Desk, Writer};
+use writer::{Session, Writer};
 
 /// Keeps everything in one SQLite database.
 #[derive(Debug)]
@@ -107,8 +107,8 @@ impl Store for SqliteStore {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut desk = self.writer.desk().await?;
-        let Desk { connection, warm } = &mut *desk;
+        let mut session = self.writer.session().await?;
+        let Session { connection, warm } = &mut *session;
         crash_points::storing(writes);
         let mut transaction = SqliteTransaction::begin(connection, warm, self.limits)?;
         let answers = ledger::run(&mut transaction, writes, now).await?;
@@ -319,14 +319,15 @@ mod tests {
         clerk
             .say(at, factory::sent("r", 1, factory::line("one")))
             .await;
-        let desk = store.writer.desk().await.unwrap();
-        desk.connection
+        let session = store.writer.session().await.unwrap();
+        session
+            .connection
             .execute_batch(
                 "CREATE TEMP TRIGGER refuse BEFORE INSERT ON lines WHEN new.text = 'bad' \
                  BEGIN SELECT RAISE(ABORT, 'refused'); END",
             )
             .unwrap();
-        drop(desk);
+        drop(session);
         let report = |seq, text: &str| {
             Write::Report(Box::new(ReportWrite {
                 attempt: at,

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::*;
 use crate::schedule::{
     CatchUp, Overlap, Schedule, ScheduleDefinition, SkipReason, Source, Tick, TickOutcome,
-    TickQuery,
 };
+use crate::testing::Clerk;
 use crate::testing::store_suite::day::decided;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -55,14 +55,7 @@ impl Place {
     }
 
     async fn history(&self) -> Vec<Tick> {
-        let query = TickQuery {
-            schedule: NAME.into(),
-            before: None,
-            limit: usize::MAX,
-        };
-        let mut ticks = self.store.ticks(&query).await.unwrap();
-        ticks.reverse();
-        ticks
+        Clerk::new(self.store.clone()).history(NAME).await
     }
 
     async fn schedule(&self) -> Schedule {

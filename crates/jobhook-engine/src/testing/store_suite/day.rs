@@ -18,7 +18,7 @@ use crate::engine::{Engine, Settings};
 use crate::keyring::{Keyring, MasterKey};
 use crate::ledger::Answer;
 use crate::runner::TypeFilter;
-use crate::schedule::{CatchUp, Overlap, ScheduleDefinition, Source, Tick, TickOutcome, TickQuery};
+use crate::schedule::{CatchUp, Overlap, ScheduleDefinition, Source, Tick, TickOutcome};
 use crate::store::{ActionQuery, Store, StoreError};
 use crate::testing::probed_store::{Probe, ProbedStore};
 use crate::testing::{Clerk, HandRunner, TestClock};
@@ -117,14 +117,7 @@ impl Place {
     }
 
     async fn history(&self) -> Vec<Tick> {
-        let query = TickQuery {
-            schedule: NAME.into(),
-            before: None,
-            limit: usize::MAX,
-        };
-        let mut ticks = self.store.ticks(&query).await.unwrap();
-        ticks.reverse();
-        ticks
+        Clerk::new(self.store.clone()).history(NAME).await
     }
 }
 

@@ -14,12 +14,12 @@ use super::{blocking, failure};
 #[derive(Debug)]
 pub(super) struct Writer {
     /// Nothing once it is closed.
-    desk: Arc<Mutex<Option<Desk>>>,
+    session: Arc<Mutex<Option<Session>>>,
 }
 
 /// The connection, and what need not be read with it.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) warm: Warm,
 }
@@ -28,16 +28,16 @@ impl Writer {
     pub(super) fn new(connection: Connection) -> Writer {
         let warm = Warm::default();
         Writer {
-            desk: Arc::new(Mutex::new(Some(Desk { connection, warm }))),
+            session: Arc::new(Mutex::new(Some(Session { connection, warm }))),
         }
     }
 
     /// Waits for the connection; no transaction is open on it.
-    pub(super) async fn desk(
+    pub(super) async fn session(
         &self,
-    ) -> Result<OwnedMappedMutexGuard<Option<Desk>, Desk>, StoreError> {
-        let desk = Arc::clone(&self.desk).lock_owned().await;
-        OwnedMutexGuard::try_map(desk, Option::as_mut)
+    ) -> Result<OwnedMappedMutexGuard<Option<Session>, Session>, StoreError> {
+        let session = Arc::clone(&self.session).lock_owned().await;
+        OwnedMutexGuard::try_map(session, Option::as_mut)
             .map_err(|_| StoreError::Unavailable("the store is closed".into()))
     }
 
@@ -46,15 +46,18 @@ impl Writer {
         &self,
         write: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut desk = self.desk().await?;
-        blocking(move || write(&mut desk.connection).map_err(failure)).await
+        let mut session = self.session().await?;
+        blocking(move || write(&mut session.connection).map_err(failure)).await
     }
 
     /// Waits for what is under way and closes the connection.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
-        let desk = self.desk.lock().await.take();
-        blocking(move || match desk {
-            Some(desk) => desk.connection.close().map_err(|(_, error)| failure(error)),
+        let session = self.session.lock().await.take();
+        blocking(move || match session {
+            Some(session) => session
+                .connection
+                .close()
+                .map_err(|(_, error)| failure(error)),
             None => Ok(()),
         })
         .await
