@@ -218,6 +218,8 @@ async fn abandon(parts: Arc<Parts>, attempt: Attempt) {
             },
             Write::Close {
                 attempt: attempt.at,
+                // It was lost, whatever it promised.
+                needs_results: false,
             },
         ])
         .await;

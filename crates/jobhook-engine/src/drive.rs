@@ -98,7 +98,7 @@ impl Driver {
                 });
                 if last.holds_its_words() || !self.may_have_more_to_say() {
                     // One commit where there is nothing to wait for.
-                    last.writes.push(Write::Close { attempt: self.at });
+                    last.writes.push(self.close());
                     let closed = self.store(last).await?;
                     drop(slot);
                     return self.closed(closed).await;
@@ -110,9 +110,15 @@ impl Driver {
         // The job is gone: what is left to do keeps nobody from starting.
         drop(slot);
         self.settle(gone_at).await?;
-        let close = Write::Close { attempt: self.at };
-        let answers = self.parts.persist(vec![close]).await?;
+        let answers = self.parts.persist(vec![self.close()]).await?;
         self.closed(answers.into_iter().next()).await
+    }
+
+    fn close(&self) -> Write {
+        Write::Close {
+            attempt: self.at,
+            needs_results: self.parts.settings.judge.needs_results(&self.action),
+        }
     }
 
     fn saw(&self, ending: Ending) -> Saw {
@@ -126,6 +132,12 @@ impl Driver {
 
     /// Starts the job, or finds it. The inner error says why it never will start.
     async fn start(&self) -> Option<Result<mpsc::Receiver<Sighting>, String>> {
+        // A job that an earlier server started may be running.
+        if self.origin == Origin::Claimed
+            && let Err(reason) = self.parts.settings.judge.may_start(&self.action).await
+        {
+            return Some(Err(reason));
+        }
         let key = match self.parts.keyring.key_of(&self.attempt) {
             Ok(key) => key,
             Err(error) => return Some(Err(error.to_string())),

@@ -26,6 +26,7 @@ use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::cron::CronError;
 use crate::hook::{Hook, Proven};
+use crate::judge::{Judge, Lenient};
 use crate::keyring::Keyring;
 use crate::runner::Runner;
 use crate::slots::Slots;
@@ -70,6 +71,8 @@ pub struct Settings {
     /// How long an attempt whose job is gone waits for a final word on its way, if the job
     /// has reported before.
     pub settle: Duration,
+    /// By what it is judged whether jobs may start, and what their silence is worth.
+    pub judge: Arc<dyn Judge>,
 }
 
 impl Settings {
@@ -81,6 +84,7 @@ impl Settings {
             orchestrator: "jobhook".into(),
             max_clock_skew: Some(crate::hook::DEFAULT_SKEW),
             settle: Duration::from_secs(2),
+            judge: Arc::new(Lenient),
         }
     }
 }

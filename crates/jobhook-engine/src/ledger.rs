@@ -183,7 +183,10 @@ fn apply(rows: &mut Rows, write: &Write, now: Timestamp) -> Answer {
         Write::Report(write) => report::apply(rows, write, now),
         Write::Output { attempt, output } => store_output(rows, *attempt, output),
         Write::Gone { attempt, saw } => close::gone(rows, *attempt, saw),
-        Write::Close { attempt } => close::close(rows, *attempt, now),
+        Write::Close {
+            attempt,
+            needs_results,
+        } => close::close(rows, *attempt, *needs_results, now),
         Write::TimeOut { attempt, kind } => close::time_out(rows, *attempt, *kind),
         Write::Expire { action, kind } => expire(rows, *action, *kind, now),
         Write::Cancel { action, by, reason } => cancel(rows, *action, by, reason.as_deref(), now),

@@ -18,6 +18,7 @@ mod dispatcher;
 mod drive;
 pub mod engine;
 pub mod hook;
+pub mod judge;
 pub mod keyring;
 pub mod ledger;
 mod leftovers;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use jobhook_protocol::{Event, Status};
+use jobhook_protocol::{Code, Event, Status};
 
 use crate::action::{Action, CancelMark, Failure, TimeoutKind};
 use crate::attempt::{Attempt, Ending, Fault, Outcome, Saw};
@@ -29,7 +29,9 @@ pub struct Verdict {
 }
 
 /// Judges `attempt`, whose runner saw `saw`.
-pub fn judge(action: &Action, attempt: &Attempt, saw: &Saw) -> Verdict {
+///
+/// - `needs_results`: whether exit code 0 is no success where nothing was reported as results.
+pub fn judge(action: &Action, attempt: &Attempt, saw: &Saw, needs_results: bool) -> Verdict {
     let (outcome, failure, fault) = if attempt.said == Some(Status::Success) {
         (Outcome::Success, None, None)
     } else if let Some(cancel) = &action.cancel {
@@ -50,7 +52,8 @@ pub fn judge(action: &Action, attempt: &Attempt, saw: &Saw) -> Verdict {
         });
         (Outcome::Error, Some(failure), Some(Fault::Code))
     } else {
-        judge_by_sight(attempt, &saw.ending)
+        let lacks_results = needs_results && action.results.is_none();
+        judge_by_sight(attempt, &saw.ending, lacks_results)
     };
     let disagree = attempt.said == Some(Status::Success)
         && !saw.stopped
@@ -86,8 +89,18 @@ fn may_be_tried_again(action: &Action, attempt: &Attempt, ending: &Ending) -> bo
 }
 
 /// The job left no final word: what was seen decides.
-fn judge_by_sight(attempt: &Attempt, ending: &Ending) -> (Outcome, Option<Failure>, Option<Fault>) {
+fn judge_by_sight(
+    attempt: &Attempt,
+    ending: &Ending,
+    lacks_results: bool,
+) -> (Outcome, Option<Failure>, Option<Fault>) {
     let name = match ending {
+        Ending::Exited { code: 0 } if attempt.auto_status && lacks_results => {
+            let message =
+                "the program exited with code 0 without the results that its operation promises";
+            let failure = Failure::new(Code::InvalidOutput.as_str(), message);
+            return (Outcome::Error, Some(failure), Some(Fault::Code));
+        }
         Ending::Exited { code: 0 } if attempt.auto_status => return (Outcome::Success, None, None),
         Ending::Exited { code: 0 } | Ending::Returned => "ended_without_word",
         Ending::Exited { .. } => "exit_code",

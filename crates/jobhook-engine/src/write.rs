@@ -47,6 +47,8 @@ pub enum Write {
     Close {
         /// Which attempt.
         attempt: AttemptRef,
+        /// Whether exit code 0 is no success where nothing was reported as results.
+        needs_results: bool,
     },
     /// A timeout ends a running attempt; nothing happens if it has said something final.
     TimeOut {
@@ -281,7 +283,7 @@ impl Write {
             Write::Started { attempt, .. }
             | Write::Output { attempt, .. }
             | Write::Gone { attempt, .. }
-            | Write::Close { attempt }
+            | Write::Close { attempt, .. }
             | Write::TimeOut { attempt, .. } => Some(attempt.action),
             Write::Expire { action, .. } | Write::Cancel { action, .. } => Some(*action),
             Write::PutSchedule(_)
@@ -300,7 +302,7 @@ impl Write {
             Write::Started { attempt, .. }
             | Write::Output { attempt, .. }
             | Write::Gone { attempt, .. }
-            | Write::Close { attempt }
+            | Write::Close { attempt, .. }
             | Write::TimeOut { attempt, .. } => Some(*attempt),
             _ => None,
         }

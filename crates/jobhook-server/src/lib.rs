@@ -3,12 +3,14 @@
 //! `main` of a program that embeds it calls [`supervisor::enter`] first. Read [`server`] to see
 //! how the parts are put together.
 
+mod aside;
 pub mod cli;
 pub mod config;
 mod crash;
 pub mod data_dir;
 mod housekeeping;
 pub mod http;
+pub mod judge;
 pub mod operations;
 pub mod runner;
 pub mod server;

@@ -29,6 +29,7 @@ use crate::config::{self, Config, ListenError, RunnerKind};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::housekeeping::{Housekeeping, HousekeepingError};
 use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
+use crate::judge::OperationJudge;
 use crate::operations::{Catalogue, CatalogueError};
 use crate::runner::{LocalCommandError, LocalJobs, LocalRunner, ServiceRunner, ServiceRunnerError};
 use crate::store::sqlite::{OpenError, SqliteStore};
@@ -206,6 +207,7 @@ impl ServerBuilder {
         let runners = runners(config, data_dir.path(), operations, &catalogue).await?;
         let settings = Settings {
             max_clock_skew: config.hook.max_clock_skew,
+            judge: Arc::new(OperationJudge::new(Arc::clone(&catalogue))),
             ..Settings::new(store.installation(), config.hook_address(address))
         };
         let engine = Engine::new(

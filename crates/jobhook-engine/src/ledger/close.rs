@@ -19,7 +19,12 @@ pub(super) fn gone(rows: &mut Rows, at: AttemptRef, saw: &Saw) -> Answer {
     Ok(Written::Done)
 }
 
-pub(super) fn close(rows: &mut Rows, at: AttemptRef, now: Timestamp) -> Answer {
+pub(super) fn close(
+    rows: &mut Rows,
+    at: AttemptRef,
+    needs_results: bool,
+    now: Timestamp,
+) -> Answer {
     let (action_row, attempt_row) = rows.open_attempt(at)?;
     let saw = attempt_row.get().saw.clone().ok_or(Refusal::NotGone)?;
     let Verdict {
@@ -28,7 +33,7 @@ pub(super) fn close(rows: &mut Rows, at: AttemptRef, now: Timestamp) -> Answer {
         fault,
         disagree,
         event,
-    } = verdict::judge(action_row.get(), attempt_row.get(), &saw);
+    } = verdict::judge(action_row.get(), attempt_row.get(), &saw, needs_results);
     let status = action_row.get().status.after(event)?;
     let closing = Closing {
         at: now,

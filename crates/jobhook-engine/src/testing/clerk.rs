@@ -157,7 +157,7 @@ impl Clerk {
     /// The job is gone and its attempt closes.
     pub async fn end(&self, attempt: AttemptRef, ending: Ending) -> (Action, Closing) {
         self.gone(attempt, ending).await.unwrap();
-        match self.write(Write::Close { attempt }).await {
+        match self.write(factory::closes(attempt)).await {
             Ok(Written::Closed(action, closing)) => (*action, closing),
             other => panic!("a close was answered with {other:?}"),
         }

@@ -9,10 +9,10 @@
 use jobhook_protocol::{Delivery, Json, LineSource, Report, Status};
 
 use crate::action::{Action, ActionId, LogMeter, NewAction, Timeouts};
-use crate::attempt::{Ending, Saw};
+use crate::attempt::{AttemptRef, Ending, Saw};
 use crate::clock::Timestamp;
 use crate::runner::{Output, OutputLine, Terms, TypeFilter};
-use crate::write::Claim;
+use crate::write::{Claim, Write};
 
 /// When the cases take place.
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -164,6 +164,14 @@ pub fn saw(ending: Ending) -> Saw {
         at: NOW,
         stopped: false,
         usage: None,
+    }
+}
+
+/// The close of an attempt that needs no results.
+pub fn closes(attempt: AttemptRef) -> Write {
+    Write::Close {
+        attempt,
+        needs_results: false,
     }
 }
 

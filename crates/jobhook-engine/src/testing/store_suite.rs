@@ -194,6 +194,7 @@ macro_rules! store_suite {
             an_error_that_exits_with_0_stays_an_error
             what_was_seen_is_kept_as_it_was_seen
             an_attempt_closes_once_its_job_is_gone
+            exit_code_0_is_no_success_without_the_results_that_are_needed
             a_start_seen_late_does_not_revive_a_final_action
             the_first_start_seen_counts
             results_and_details_outlive_the_close

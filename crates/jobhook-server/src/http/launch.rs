@@ -10,6 +10,7 @@ use jobhook_engine::Launch;
 use jobhook_engine::action::Timeouts;
 use jobhook_protocol::{Code, Json, JsonError, json};
 use serde_json::value::RawValue;
+use tokio::task::JoinError;
 
 use super::Surface;
 use super::auth::Grant;
@@ -32,10 +33,6 @@ const FIELDS: [&str; 7] = [
 
 /// The longest timeout, in seconds: some three hundred years.
 const MAX_TIMEOUT_S: f64 = 1e10;
-
-/// Up to so many bytes are judged at once. More of them could keep other requests waiting: a schema
-/// may have patterns that take milliseconds for a short text.
-const LIGHT: usize = 256;
 
 /// The longest type, in characters (clause `LIM-8`).
 const LONGEST_TYPE: usize = 256;
@@ -90,23 +87,23 @@ pub(super) async fn heavy<T: Send + 'static>(
     size: usize,
     judge: impl FnOnce() -> Answered<T> + Send + 'static,
 ) -> Answered<T> {
-    if size <= LIGHT {
-        return judge();
-    }
-    aside(judge).await
+    crate::aside::heavy(size, judge)
+        .await
+        .unwrap_or_else(unjudged)
 }
 
 /// Judges something where it keeps no other request waiting.
 pub(super) async fn aside<T: Send + 'static>(
     judge: impl FnOnce() -> Answered<T> + Send + 'static,
 ) -> Answered<T> {
-    match tokio::task::spawn_blocking(judge).await {
-        Ok(judged) => judged,
-        Err(error) => {
-            tracing::error!(%error, "What a request holds could not be judged");
-            Err(Refused::internal())
-        }
-    }
+    tokio::task::spawn_blocking(judge)
+        .await
+        .unwrap_or_else(unjudged)
+}
+
+fn unjudged<T>(error: JoinError) -> Answered<T> {
+    tracing::error!(%error, "What a request holds could not be judged");
+    Err(Refused::internal())
 }
 
 /// Reads the body of `POST /actions`.

@@ -50,18 +50,23 @@ async fn judge(surface: &Arc<Surface>, request: Request) -> Answered<Reported> {
     reported.map_err(Refused::of_report)
 }
 
-/// Whether the results of an operation are what it promises (clause `OP-16`): those that come with
-/// its success, or after it. For every other report nothing is read.
+/// Whether the results of an operation are what it promises (clause `OP-16`). What is stored of an
+/// operation has been judged, so no results that come at the same time can make this untrue.
 async fn judge_results(surface: &Arc<Surface>, id: ActionId, report: &Report) -> Answered<()> {
-    let succeeds = report.status == Some(Status::Success);
-    if !(succeeds || report.results.is_some()) || !surface.catalogue.has_outputs() {
+    let promised = match report.status {
+        Some(Status::Success) => true,
+        // What is left of a failure is whatever there is.
+        Some(Status::Error) => false,
+        _ => report.results.is_some(),
+    };
+    if !promised || !surface.catalogue.has_outputs() {
         return Ok(());
     }
     // Who is not there is told by the engine.
     let Some(action) = surface.engine.store().action(id).await? else {
         return Ok(());
     };
-    if !action.operation || !(succeeds || action.status == Status::Success) {
+    if !action.operation {
         return Ok(());
     }
     let results = report.results.clone().or(action.results);

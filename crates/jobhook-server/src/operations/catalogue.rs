@@ -134,9 +134,13 @@ impl Catalogue {
             },
         };
         let permission = definition.permission.as_deref().map(Permission::read);
+        let output = find("output", &definition.output)?;
         Ok(Operation {
             input: find("input", &definition.input)?,
-            output: find("output", &definition.output)?,
+            needs_results: output
+                .as_ref()
+                .is_some_and(|output| output.check(None).is_err()),
+            output,
             permission: permission.transpose().map_err(|error| {
                 let operation = key.clone();
                 CatalogueFault::Permission { operation, error }
@@ -244,6 +248,12 @@ impl Catalogue {
             Some(schema) => schema.check(results),
             None => Ok(()),
         }
+    }
+
+    /// Whether an operation cannot succeed without results.
+    pub fn needs_results(&self, id: &str) -> bool {
+        self.get(id)
+            .is_some_and(|operation| operation.needs_results)
     }
 
     /// Judges what is launched without anybody asking, by the configuration: permissions do not

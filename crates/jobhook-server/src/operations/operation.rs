@@ -17,6 +17,8 @@ pub struct Operation {
     pub(super) input: Option<Arc<Schema>>,
     pub(super) output: Option<Arc<Schema>>,
     pub(super) permission: Option<Permission>,
+    /// Whether nothing does not fit its output.
+    pub(super) needs_results: bool,
     pub(super) origin: String,
 }
 

@@ -210,13 +210,6 @@ impl Runner for ServiceRunner {
     }
 
     async fn start(&self, job: JobStart) -> Result<mpsc::Receiver<Sighting>, StartError> {
-        // One that was stored before its type became an operation: its input was never judged.
-        if !job.action.operation {
-            return Err(StartError::Refused(format!(
-                "`{}` was launched as a plain action, and is an operation here: launch it with `operationId` and `input`",
-                job.action.action_type
-            )));
-        }
         let Some(operation) = self.operations.get(&job.action.action_type) else {
             return Err(StartError::Refused(format!(
                 "`{}` is no operation of this program",

@@ -1,10 +1,11 @@
 //! One job inside the server: an operation, and what it says.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 use jobhook::{Failure, Job, Operation, Operations, Standing, in_process};
 use jobhook_engine::attempt::{Ending, Saw};
 use jobhook_engine::clock::{Clock, SystemClock};
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::service::Entry;
+use crate::aside;
 use crate::operations::Catalogue;
 
 /// How long an operation that is ended has to be gone; only one that computes does not go.
@@ -110,6 +112,8 @@ impl ServiceJob {
         let mut task = threads.spawn(self.operation.call(job.clone(), input));
         let mut answers = FuturesOrdered::new();
         let (mut told, mut open) = (false, true);
+        // Whether anything fitting was said as results before.
+        let mut results = false;
         let outcome = loop {
             tokio::select! {
                 biased;
@@ -119,9 +123,12 @@ impl ServiceJob {
                     told = true;
                     desk.stop();
                 }
-                Some(answer) = answers.next() => desk.stored(answer_of(answer)),
+                Some(answer) = answers.next() => desk.stored(answer),
                 report = desk.next(), if open && answers.len() < UNANSWERED => match report {
-                    Some(report) => answers.push_back(self.say(report).await),
+                    Some(report) => answers.push_back(match self.judge(&report, &mut results).await {
+                        Ok(()) => self.say(report).await.left_future(),
+                        Err(problem) => ready(Err(jobhook::Error::Refused(Box::new(problem)))).right_future(),
+                    }),
                     None => open = false,
                 },
             }
@@ -129,7 +136,6 @@ impl ServiceJob {
         if self.entry.stop.is_cancelled() {
             desk.stop();
         }
-        let outcome = self.checked(outcome);
         let ending = self.ending(&outcome);
         if let Outcome::Returned(returned) = outcome {
             // One that said its last word itself is refused another. Where lines have filled all
@@ -138,16 +144,18 @@ impl ServiceJob {
                 in_process::end(&job, returned.clone())
             {
                 if let Some(answer) = answers.next().await {
-                    desk.stored(answer_of(answer));
+                    desk.stored(answer);
                 } else if let Some(report) = desk.next().await {
-                    answers.push_back(self.say(report).await);
+                    let report = self.last(report, &mut results).await;
+                    answers.push_back(self.say(report).await.left_future());
                 }
             }
         }
         // Nobody is left who waits for an answer.
         desk.close();
         while let Some(report) = desk.next().await {
-            self.say(report).await;
+            let report = self.last(report, &mut results).await;
+            drop(self.say(report).await);
         }
         ending
     }
@@ -188,19 +196,48 @@ impl ServiceJob {
         }
     }
 
-    /// The hook judges results too; here nobody else does.
-    fn checked(&self, outcome: Outcome) -> Outcome {
-        let Outcome::Returned(Ok(results)) = outcome else {
-            return outcome;
+    /// What the hook judges of every other job nobody else judges here (clause `OP-16`).
+    ///
+    /// - `said`: whether results were said before; they fitted.
+    async fn judge(&self, report: &Report, said: &mut bool) -> Result<(), Problem> {
+        let results = report.results.as_ref();
+        let judged = match report.status {
+            Some(Status::Error) => return Ok(()),
+            Some(Status::Success) if results.is_none() && !*said => self.fits(None).await,
+            _ if results.is_none() => return Ok(()),
+            _ => self.fits(results.cloned()).await,
         };
-        let id = self.operation.id();
-        let judged = self.catalogue.check_output(id, Some(&results));
-        Outcome::Returned(judged.map(|()| results).map_err(|mismatch| {
-            Failure::new(
-                Code::InvalidOutput.as_str(),
-                format!("the results of `{id}` do not fit: {mismatch}"),
-            )
-        }))
+        *said |= judged.is_ok();
+        judged
+    }
+
+    /// A report of an operation that has returned, and is told nothing any more: where it does not
+    /// hold what it promises, it has failed.
+    async fn last(&self, report: Report, said: &mut bool) -> Report {
+        match self.judge(&report, said).await {
+            Ok(()) => report,
+            Err(problem) => Report {
+                status: Some(Status::Error),
+                error_name: Some(problem.code),
+                error_message: Some(problem.detail),
+                results: None,
+                ..report
+            },
+        }
+    }
+
+    async fn fits(&self, results: Option<Json>) -> Result<(), Problem> {
+        let size = results.as_ref().map_or(0, |results| results.as_str().len());
+        let (catalogue, id) = (Arc::clone(&self.catalogue), self.operation.id().to_owned());
+        let judged = aside::heavy(size, move || {
+            let judged = catalogue.check_output(&id, results.as_ref());
+            judged.map_err(|mismatch| format!("the results of `{id}` do not fit: {mismatch}"))
+        });
+        let judged = judged.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "Results could not be judged");
+            Err("the results could not be judged".to_owned())
+        });
+        judged.map_err(|detail| Problem::new(Code::InvalidOutput, detail))
     }
 
     /// The end as it is seen.
@@ -219,7 +256,11 @@ impl ServiceJob {
         }
     }
 
-    async fn say(&self, report: Report) -> oneshot::Receiver<Answer> {
+    /// Gives a report to the engine; what it returns waits for the answer.
+    async fn say(
+        &self,
+        report: Report,
+    ) -> impl Future<Output = Result<(), jobhook::Error>> + use<> {
         let (answer, answered) = oneshot::channel();
         let said = Said {
             report,
@@ -227,7 +268,7 @@ impl ServiceJob {
             answer,
         };
         self.show(Sighting::Said(Box::new(said))).await;
-        answered
+        answered.map(answer_of)
     }
 }
 

@@ -13,6 +13,7 @@ mod job;
 mod operations;
 mod outcomes;
 mod processes;
+mod promises;
 mod refusals;
 mod reports;
 mod schedule_commands;

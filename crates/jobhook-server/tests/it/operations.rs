@@ -373,12 +373,16 @@ async fn results_that_do_not_fit_are_refused_and_the_job_may_say_error() {
     let action = server.until(&job.id, |_| true).await;
     assert!(action.results.is_none() && !action.status.is_final());
     assert_eq!(server.lines(&job.id).await, [""; 0]);
-    // What is not the end may still be anything.
-    server
-        .v1(&job, r#"{"status":"RUNNING","results":[1]}"#)
-        .await
-        .expect(200);
-    let error = r#"{"status":"ERROR","errorName":"invalid_output","errorMessage":"url"}"#;
+    // Else a SUCCESS, or an exit code of 0, would make of them what nobody has judged.
+    for early in [
+        r#"{"status":"RUNNING","results":[1]}"#,
+        r#"{"results":null}"#,
+    ] {
+        let refused = server.v1(&job, early).await;
+        refused.refusal(422, "invalid_output");
+    }
+    // What a failure leaves may be anything.
+    let error = r#"{"status":"ERROR","errorName":"NoPaper","errorMessage":"url","results":[1]}"#;
     assert_eq!(server.v1(&job, error).await.expect(200)["status"], "ERROR");
 }
 

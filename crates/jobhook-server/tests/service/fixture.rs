@@ -14,6 +14,7 @@ use jobhook_engine::store::Store;
 use jobhook_engine::{Engine, Launch, Settings};
 use jobhook_protocol::Json;
 use jobhook_server::config;
+use jobhook_server::judge::OperationJudge;
 use jobhook_server::operations::Catalogue;
 use jobhook_server::runner::ServiceRunner;
 use serde_json::Value;
@@ -49,6 +50,7 @@ impl Place {
         let definitions = operations.definitions().unwrap();
         catalogue.add(definitions, "this test").unwrap();
         let catalogue = Arc::new(catalogue);
+        let judge = Arc::new(OperationJudge::new(Arc::clone(&catalogue)));
         let runner =
             ServiceRunner::configured("service", &settings, operations, catalogue).unwrap();
         let keyring = Keyring::new(MasterKey::new(vec![7; 32]).unwrap(), Vec::new());
@@ -57,7 +59,10 @@ impl Place {
             vec![Arc::new(runner)],
             keyring,
             Arc::new(SystemClock),
-            Settings::new("here", "http://127.0.0.1:9/async"),
+            Settings {
+                judge,
+                ..Settings::new("here", "http://127.0.0.1:9/async")
+            },
         );
         engine.start().await.unwrap();
         Place { engine }

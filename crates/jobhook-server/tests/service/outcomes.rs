@@ -109,6 +109,53 @@ async fn a_value_that_the_operation_does_not_promise_is_an_error_that_names_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_says_itself_what_it_does_not_promise_is_refused_or_has_failed() {
+    fn percent(value: u32) -> jobhook::Report {
+        let report = jobhook::Report::success().results(&json!({"value": value}));
+        report.expect("a number is JSON")
+    }
+    let insists = async |job: Job, (): ()| {
+        job.report(percent(101)).map_err(Failure::of)?;
+        Ok::<_, Failure>(Percent { value: 1 })
+    };
+    let listens = async |job: Job, (): ()| {
+        let report = job.report(percent(102)).map_err(Failure::of)?;
+        report
+            .wait_async(Duration::from_secs(60))
+            .await
+            .map_err(Failure::of)?;
+        Ok::<_, Failure>(Percent { value: 1 })
+    };
+    let silent = async |job: Job, (): ()| {
+        let report = job
+            .report(jobhook::Report::success())
+            .map_err(Failure::of)?;
+        report
+            .wait_async(Duration::from_secs(60))
+            .await
+            .map_err(Failure::of)?;
+        Ok::<_, Failure>(Percent { value: 1 })
+    };
+    let place = Place::new(
+        Operations::new()
+            .operation("Try.insists", insists)
+            .operation("Try.listens", listens)
+            .operation("Try.silent", silent),
+    )
+    .await;
+    // Those that wait for the answer hear of it, and give it back.
+    for (id, name, says) in [
+        ("Try.insists", "invalid_output", "do not fit: /value"),
+        ("Try.listens", "Error", "do not fit: /value"),
+        ("Try.silent", "Error", "it is missing"),
+    ] {
+        let ended = place.run(id, json!(null)).await;
+        failed(&ended, name, says);
+        assert_eq!(ended.action.results, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operation_that_panics_is_an_error_and_the_server_lives() {
     let panics = async |_: Job, (): ()| -> Result<(), Failure> { panic!("the {} fell", "sky") };
     let blocks = |_: Job, (): ()| -> Result<(), Failure> { panic!("the floor fell") };

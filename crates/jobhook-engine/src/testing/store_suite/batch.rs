@@ -56,7 +56,7 @@ pub async fn a_whole_life_fits_into_one_batch(clerk: Clerk) {
             attempt,
             saw: saw(exited(0)),
         },
-        Write::Close { attempt },
+        closes(attempt),
     ];
     assert!(clerk.batch(&writes).await.iter().all(Result::is_ok));
     let action = clerk.action(attempt.action).await;
@@ -81,9 +81,7 @@ pub async fn a_retry_is_claimed_later_in_its_batch(clerk: Clerk) {
         attempt,
         saw: saw(exited(1)),
     };
-    let answers = clerk
-        .batch(&[gone, Write::Close { attempt }, claim_all()])
-        .await;
+    let answers = clerk.batch(&[gone, closes(attempt), claim_all()]).await;
     let Ok(Written::Claimed(claimed)) = &answers[2] else {
         panic!("a claim is answered with what it took");
     };

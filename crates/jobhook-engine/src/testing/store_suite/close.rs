@@ -151,21 +151,15 @@ pub async fn what_was_seen_is_kept_as_it_was_seen(clerk: Clerk) {
 pub async fn an_attempt_closes_once_its_job_is_gone(clerk: Clerk) {
     let at = clerk.running(echo()).await;
     let close = || clerk.at(after(6)).clone();
-    assert_eq!(
-        close().write(Write::Close { attempt: at }).await,
-        Err(Refusal::NotGone)
-    );
+    assert_eq!(close().write(closes(at)).await, Err(Refusal::NotGone));
     clerk.gone(at, exited(0)).await.unwrap();
-    let answer = close().write(Write::Close { attempt: at }).await;
+    let answer = close().write(closes(at)).await;
     let Ok(Written::Closed(action, closing)) = answer else {
         panic!("a close is answered with how it closed");
     };
     assert_eq!((closing.at, action.finished_at), (after(6), Some(after(6))));
     assert_eq!(clerk.attempt(at).await.closing, Some(closing));
-    assert_eq!(
-        close().write(Write::Close { attempt: at }).await,
-        Err(Refusal::Closed)
-    );
+    assert_eq!(close().write(closes(at)).await, Err(Refusal::Closed));
     assert_eq!(clerk.gone(at, lost()).await, Err(Refusal::Closed));
 }
 
@@ -200,6 +194,31 @@ pub async fn the_first_start_seen_counts(clerk: Clerk) {
         (Status::Running, Some(after(1)))
     );
     assert_eq!(clerk.attempt(at).await.started_at, Some(after(1)));
+}
+
+pub async fn exit_code_0_is_no_success_without_the_results_that_are_needed(clerk: Clerk) {
+    let needs = |attempt| Write::Close {
+        attempt,
+        needs_results: true,
+    };
+    let silent = clerk.running(echo()).await;
+    clerk.gone(silent, exited(0)).await.unwrap();
+    let Ok(Written::Closed(action, closing)) = clerk.write(needs(silent)).await else {
+        panic!("a close is answered with how it closed");
+    };
+    assert_eq!(action.status, Status::Error);
+    assert_eq!(action.error_name.as_deref(), Some("invalid_output"));
+    assert_eq!(closing.fault, Some(Fault::Code));
+
+    let at = clerk.running(echo()).await;
+    let mut report = says(Status::Running);
+    report.results = Some(json("1"));
+    clerk.say(at, report).await;
+    clerk.gone(at, exited(0)).await.unwrap();
+    let Ok(Written::Closed(action, _)) = clerk.write(needs(at)).await else {
+        panic!("a close is answered with how it closed");
+    };
+    assert_eq!(action.status, Status::Success);
 }
 
 pub async fn results_and_details_outlive_the_close(clerk: Clerk) {
