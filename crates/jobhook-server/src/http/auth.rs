@@ -58,6 +58,10 @@ impl Grant {
     }
 }
 
+/// By what a request was let in: the hash of its token, if there were tokens then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass(Option<TokenHash>);
+
 /// A token that is fixed in the configuration, which holds its hash only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticToken {
@@ -110,21 +114,48 @@ impl Access {
         Ok(any)
     }
 
-    async fn judge(&self, head: &Parts, now: Timestamp) -> Answered<Grant> {
+    /// Whether what was let in by `pass` would be let in now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the kept tokens could not be read.
+    pub(super) async fn still_admits(
+        &self,
+        pass: Pass,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        match pass.0 {
+            Some(hash) => Ok(self.grant_of(hash, now).await?.is_some()),
+            None => Ok(!self.has_tokens().await?),
+        }
+    }
+
+    async fn judge(&self, head: &Parts, now: Timestamp) -> Answered<(Grant, Pass)> {
         if self.has_tokens().await? {
             return self.judge_token(&head.headers, now).await;
         }
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         loopback::judge(head, peer.map(|peer| peer.0.ip()))?;
-        Ok(Grant::new(LOCAL, Scope::Admin, &Map::new()))
+        let grant = Grant::new(LOCAL, Scope::Admin, &Map::new());
+        Ok((grant, Pass(None)))
     }
 
-    async fn judge_token(&self, headers: &HeaderMap, now: Timestamp) -> Answered<Grant> {
+    async fn judge_token(&self, headers: &HeaderMap, now: Timestamp) -> Answered<(Grant, Pass)> {
         let unauthenticated = |detail: &str| Refused::new(Code::Unauthenticated, detail);
         let token = bearer(headers).ok_or_else(|| {
             unauthenticated("send the header Authorization: Bearer with a token of this server")
         })?;
         let hash = TokenHash::of(token);
+        match self.grant_of(hash, now).await? {
+            Some(grant) => Ok((grant, Pass(Some(hash)))),
+            None => Err(unauthenticated(
+                "the token is not known here; it may be revoked",
+            )),
+        }
+    }
+
+    /// What the token with this hash allows; `None` if there is none.
+    async fn grant_of(&self, hash: TokenHash, now: Timestamp) -> Result<Option<Grant>, StoreError> {
         // All are compared, so the time taken does not tell which was near.
         let mut found = None;
         for token in &self.configured {
@@ -133,14 +164,13 @@ impl Access {
             }
         }
         if let Some(grant) = found {
-            return Ok(grant.clone());
+            return Ok(Some(grant.clone()));
         }
         let kept = match &self.kept {
             Some(kept) => kept.find(hash, now).await?,
             None => None,
         };
-        kept.map(|Token { name, scope, .. }| Grant::new(name, scope, &Map::new()))
-            .ok_or_else(|| unauthenticated("the token is not known here; it may be revoked"))
+        Ok(kept.map(|Token { name, scope, .. }| Grant::new(name, scope, &Map::new())))
     }
 }
 
@@ -165,8 +195,9 @@ pub(super) async fn admit(
         .judge(&head, surface.engine.clock().now())
         .await
     {
-        Ok(grant) => {
+        Ok((grant, pass)) => {
             head.extensions.insert(grant);
+            head.extensions.insert(pass);
             next.run(Request::from_parts(head, body)).await
         }
         Err(refused) => turn_away(&head.headers, body, refused),

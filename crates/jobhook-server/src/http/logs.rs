@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::IntoResponse;
 use jobhook_engine::write::Refusal;
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Surface;
 use super::actions::Named;
-use super::auth::Reader;
+use super::auth::{Pass, Reader};
 use super::body;
 use super::query::{Parameters, impossible};
 use super::refusal::Answered;
@@ -37,6 +37,7 @@ struct Page {
 
 pub(super) async fn read(
     _: Reader,
+    Extension(pass): Extension<Pass>,
     State(surface): State<Arc<Surface>>,
     Named(id): Named,
     uri: Uri,
@@ -49,7 +50,7 @@ pub(super) async fn read(
     let action = store.action(id).await?.ok_or(Refusal::NotFound)?;
     if wants_stream(&headers) {
         let after = left_off(&headers)?.unwrap_or(after);
-        let stream = Tail::new(Arc::clone(&surface), id, after).into_stream();
+        let stream = Tail::new(Arc::clone(&surface), id, after, pass).into_stream();
         let kind = [
             (
                 header::CONTENT_TYPE,

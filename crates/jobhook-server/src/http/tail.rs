@@ -10,6 +10,8 @@
 //! slow reader costs nothing but time. Hints say when to look; what is sent is always what the
 //! store holds after the last number sent, so a reader that resumes misses nothing and sees
 //! nothing twice.
+//!
+//! A reader whose token is revoked reads on for as long as a stream may be silent, at most.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Surface;
 use super::actions::shown;
+use super::auth::Pass;
 use super::body;
 use super::sse::Events;
 
@@ -50,6 +53,9 @@ pub(super) struct Tail {
     page: usize,
     /// The action as it was last sent, and when.
     sent: Option<(Action, Instant)>,
+    pass: Pass,
+    /// When to look whether the reader may still read.
+    asks_at: Instant,
     ended: bool,
 }
 
@@ -81,8 +87,10 @@ enum Broken {
 
 impl Tail {
     /// A reader that has seen the line `after`.
-    pub(super) fn new(surface: Arc<Surface>, id: ActionId, after: u64) -> Tail {
+    pub(super) fn new(surface: Arc<Surface>, id: ActionId, after: u64, pass: Pass) -> Tail {
         Tail {
+            pass,
+            asks_at: Instant::now() + surface.limits.comment,
             hints: surface.engine.changes().follow(id),
             surface,
             id,
@@ -102,7 +110,7 @@ impl Tail {
     }
 
     async fn next(&mut self) -> Option<Events> {
-        if self.ended {
+        if self.ended || !self.may_go_on().await {
             return None;
         }
         let silent_until = Instant::now() + self.surface.limits.comment;
@@ -137,6 +145,24 @@ impl Tail {
                 // The sender stays as long as there is a receiver.
                 Ok(()) = self.hints.changed() => {}
                 () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Whether the reader may still read: asked now and then, however much there is to send.
+    async fn may_go_on(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.asks_at {
+            return true;
+        }
+        self.asks_at = now + self.surface.limits.comment;
+        let time = self.surface.engine.clock().now();
+        match self.surface.access.still_admits(self.pass, time).await {
+            Ok(admits) => admits,
+            // It may come again, and will be asked then.
+            Err(error) => {
+                tracing::error!(%error, "Tokens could not be read, so a stream ends");
+                false
             }
         }
     }

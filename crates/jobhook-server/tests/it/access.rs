@@ -1,10 +1,11 @@
 //! Who may use the management API: tokens and scopes, and what is served without tokens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::log::LogLimits;
-use jobhook_server::http::{Access, Grant, StaticToken};
+use jobhook_server::http::{Access, Grant, HttpLimits, StaticToken};
 use jobhook_server::store::sqlite::SqliteStore;
 use jobhook_server::tokens::{Scope, TokenHash, Tokens};
 
@@ -179,6 +180,46 @@ async fn revoking_the_last_token_lets_nobody_in() {
     let refused = server.get("/api/v1/actions").await;
     refused.refusal(401, "unauthenticated");
     list().await.refusal(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_stream_ends_soon_after_its_token_is_revoked_or_the_first_one_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("tokens.db");
+    let kept = SqliteStore::open(&database, LogLimits::default()).await;
+    let kept = Arc::new(kept.unwrap());
+    let limits = HttpLimits {
+        comment: Duration::from_millis(20),
+        ..HttpLimits::default()
+    };
+    let server = Server::with(Setup {
+        access: Access::new(Vec::new(), Some(kept.clone())),
+        limits,
+        ..Setup::default()
+    })
+    .await;
+    let job = server.job().await;
+    let mut open = server.follow(&job.id, &[]).await;
+    open.next_named("status").await;
+    let token = kept.create("own", Scope::Read, Timestamp(NOW)).await;
+    let bearer = format!("Bearer {}", token.unwrap().reveal());
+    // It ends without the event `end`, for nothing has ended.
+    while let Some(event) = open.next_or_comment().await {
+        assert_eq!(event.name, "");
+    }
+    let authorization = [("Authorization", bearer.as_str())];
+    let mut events = server.follow(&job.id, &authorization).await;
+    events.next_named("status").await;
+    events.next_or_comment().await.unwrap();
+    kept.revoke("own").await.unwrap();
+    // Also where there is always something to send.
+    let mut number = 0;
+    while let Some(event) = events.next_or_comment().await {
+        assert_ne!(event.name, "end");
+        number += 1;
+        let line = format!(r#"{{"logs":["line {number}"]}}"#);
+        server.v1(&job, &line).await.expect(200);
+    }
 }
 
 #[tokio::test]
