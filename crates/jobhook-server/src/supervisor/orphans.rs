@@ -8,16 +8,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::message::RunKey;
-use super::process::{self, Process};
-
-/// How long an environment may look empty because its program is just being replaced.
-const REPLACEMENT: Duration = Duration::from_millis(50);
+use super::process::{self, Environment, Process};
 
 /// Whose an orphan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +22,8 @@ enum Origin {
     Run(u64),
     /// No run that is known.
     Stranger,
-    /// Not clear yet, since then.
-    Open(Instant),
+    /// Not clear yet.
+    Open,
 }
 
 /// The orphans seen so far. Only this process reaps them, so a number stays theirs until then.
@@ -73,7 +69,7 @@ impl Orphans {
                     unswept.push(Some(serial));
                 }
                 Origin::Run(_) | Origin::Stranger => {}
-                Origin::Open(_) => unswept.push(None),
+                Origin::Open => unswept.push(None),
             }
         }
         if !roots.is_empty() {
@@ -85,18 +81,20 @@ impl Orphans {
     }
 
     fn origin(&mut self, pid: i32, families: &impl Families) -> Origin {
-        let since = match self.origins.get(&pid) {
-            Some(Origin::Open(since)) => *since,
-            Some(known) => return *known,
-            None => Instant::now(),
-        };
+        if let Some(known) = self
+            .origins
+            .get(&pid)
+            .filter(|origin| **origin != Origin::Open)
+        {
+            return *known;
+        }
         let origin = match Process::of(pid) {
             // Dead: what it was parent of falls to us, and must be looked at then.
-            None => Origin::Open(since),
-            Some(process) if process.is_zombie => Origin::Open(since),
+            None => Origin::Open,
+            Some(process) if process.is_zombie => Origin::Open,
             Some(process) => match families.by_group(process.group) {
                 Some(serial) => Origin::Run(serial),
-                None => by_environment(pid, since, families),
+                None => by_environment(pid, families),
             },
         };
         self.origins.insert(pid, origin);
@@ -104,17 +102,15 @@ impl Orphans {
     }
 }
 
-fn by_environment(pid: i32, since: Instant, families: &impl Families) -> Origin {
+fn by_environment(pid: i32, families: &impl Families) -> Origin {
     match process::environment(pid) {
-        Some(environment) if environment.is_empty() && since.elapsed() < REPLACEMENT => {
-            Origin::Open(since)
-        }
-        Some(environment) => {
+        Environment::Changing => Origin::Open,
+        Environment::Known(environment) => {
             match process::key_in(&environment).and_then(|key| families.by_key(&key)) {
                 Some(serial) => Origin::Run(serial),
                 None => Origin::Stranger,
             }
         }
-        None => Origin::Stranger,
+        Environment::Hidden => Origin::Stranger,
     }
 }

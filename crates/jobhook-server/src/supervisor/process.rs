@@ -55,10 +55,45 @@ impl Process {
     }
 }
 
-/// The environment that process `pid` was started with, entries ended by NUL. `None` if it may
-/// not be read; empty while a program is being replaced.
-pub(crate) fn environment(pid: i32) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/environ")).ok()
+/// What is known of a process's environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Environment {
+    /// What it was started with, entries ended by NUL.
+    Known(Vec<u8>),
+    /// Its program is just being replaced: it will have one in a moment.
+    Changing,
+    /// It may not be read, or the process has none any more.
+    Hidden,
+}
+
+/// The environment that process `pid` was started with.
+pub(crate) fn environment(pid: i32) -> Environment {
+    loop {
+        match fs::read(format!("/proc/{pid}/environ")) {
+            Ok(environment) if environment.is_empty() => {}
+            Ok(environment) => return Environment::Known(environment),
+            Err(_) => return Environment::Hidden,
+        }
+        // Looked at afterwards, so that a program that has begun in between is read again.
+        let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        match environment_place(&String::from_utf8_lossy(&stat)) {
+            None => return Environment::Hidden,
+            Some((0, 0)) => return Environment::Changing,
+            Some((start, end)) if start >= end => return Environment::Known(Vec::new()),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Where a line of `/proc/{pid}/stat` says that the environment lies in memory: nowhere while a
+/// program is being replaced (proc(5), `env_start` and `env_end`). `None` for what has no memory:
+/// the dead, and the kernel's own.
+fn environment_place(stat: &str) -> Option<(u64, u64)> {
+    let (_, tail) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
+    let field = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let size = field(20)?;
+    (size > 0).then_some((field(47)?, field(48)?))
 }
 
 /// The attempt that `environment` names, if it names one.
@@ -163,6 +198,38 @@ mod tests {
         );
         assert_eq!(Process::of(own), Some(Process::of(own).unwrap()));
         assert!(!boot().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_environment_is_known_changing_or_hidden() {
+        let own = std::process::id() as i32;
+        assert!(matches!(environment(own), Environment::Known(entries) if !entries.is_empty()));
+        let mut bare = std::process::Command::new("sleep")
+            .arg("1000")
+            .env_clear()
+            .spawn()
+            .unwrap();
+        let pid = bare.id() as i32;
+        // Until its own program runs it has that of this test, or is being replaced.
+        while environment(pid) != Environment::Known(Vec::new()) {
+            std::thread::yield_now();
+        }
+        bare.kill().unwrap();
+        bare.wait().unwrap();
+        assert_eq!(environment(pid), Environment::Hidden);
+        let stat = |size: u64, start: u64, end: u64| {
+            let mut fields = vec!["0".to_owned(); 50];
+            fields[20] = size.to_string();
+            fields[47] = start.to_string();
+            fields[48] = end.to_string();
+            format!("42 (a) b) S {}", fields[1..].join(" "))
+        };
+        assert_eq!(environment_place(&stat(0, 0, 0)), None);
+        assert_eq!(environment_place(&stat(4096, 0, 0)), Some((0, 0)));
+        assert_eq!(environment_place(&stat(4096, 7, 9)), Some((7, 9)));
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        let (start, end) = environment_place(&own).unwrap();
+        assert!(start > 0 && end > start);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::clock::now_ms;
 use super::lock::Lock;
 use super::message::{End, Exit, RunKey};
 use super::output::count_lines;
-use super::process::{self, Process};
+use super::process::{self, Environment, Process};
 use super::run_dir::{Owner, Runs};
 use super::socket;
 
@@ -116,7 +116,7 @@ fn recover(runs: &Runs, abandoned: &[(RunKey, Owner)], boot: &str) -> io::Result
     )
 }
 
-/// Sends KILL to whatever is left of these runs; `false` if nothing is.
+/// Sends KILL to whatever is left of these runs; `false` if surely nothing is.
 fn kill_remains(left_behind: &[(&RunKey, Option<Process>)]) -> io::Result<bool> {
     if left_behind.is_empty() {
         return Ok(false);
@@ -128,9 +128,15 @@ fn kill_remains(left_behind: &[(&RunKey, Option<Process>)]) -> io::Result<bool> 
         .collect();
     let mut is_any_left = false;
     for process in &all {
-        let named = process::environment(process.pid)
-            .as_deref()
-            .and_then(process::key_in);
+        let named = match process::environment(process.pid) {
+            Environment::Known(environment) => process::key_in(&environment),
+            // It may be one of theirs that has just left their group, so it is looked at again.
+            Environment::Changing => {
+                is_any_left = true;
+                None
+            }
+            Environment::Hidden => None,
+        };
         let belongs = left_behind.iter().any(|(key, leader)| {
             leader.is_some_and(|leader| is_of_group(process, &leader, &all))
                 || named.as_ref() == Some(*key)
