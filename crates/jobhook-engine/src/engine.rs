@@ -12,6 +12,8 @@
 
 mod schedules;
 
+pub use schedules::check_schedule;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ use crate::cron::CronError;
 use crate::hook::{Hook, Proven};
 use crate::judge::{Judge, Lenient};
 use crate::keyring::Keyring;
-use crate::runner::Runner;
+use crate::runner::{Runner, TypeFilter, untaken};
 use crate::slots::Slots;
 use crate::store::{Store, StoreError};
 use crate::write::{Refusal, ReportWrite, Reported, Write, Written};
@@ -333,8 +335,8 @@ impl Engine {
     }
 
     fn insert(&self, launch: Launch, retry_of: Option<ActionId>) -> Write {
-        let taken = self.0.takes(&launch.action_type);
-        let refusal = (!taken).then(|| self.no_runner(&launch.action_type));
+        let refusal = untaken(&launch.action_type, &self.types())
+            .map(|message| Failure::new("no_runner", message));
         Write::Insert(Box::new(NewAction {
             id: ActionId::draw(self.0.clock.now()),
             action_type: launch.action_type,
@@ -350,31 +352,10 @@ impl Engine {
         }))
     }
 
-    fn no_runner(&self, action_type: &str) -> Failure {
-        let takes: Vec<String> = self
-            .0
-            .runners
-            .iter()
-            .flat_map(|(runner, _)| {
-                runner
-                    .types()
-                    .only
-                    .iter()
-                    .flatten()
-                    .map(|taken| format!("`{taken}`"))
-            })
-            .collect();
-        let known = if takes.is_empty() {
-            "no types at all".to_owned()
-        } else {
-            takes.join(", ")
-        };
-        Failure::new(
-            "no_runner",
-            format!(
-                "no runner takes the type `{action_type}`: the configured runners take {known}; add it to the `actions` of one"
-            ),
-        )
+    /// What each runner takes, in order.
+    pub(crate) fn types(&self) -> Vec<&TypeFilter> {
+        let runners = self.0.runners.iter();
+        runners.map(|(runner, _)| runner.types()).collect()
     }
 }
 

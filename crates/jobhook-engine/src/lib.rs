@@ -39,4 +39,4 @@ pub mod verdict;
 pub mod window;
 pub mod write;
 
-pub use engine::{Engine, EngineError, Launch, Settings};
+pub use engine::{Engine, EngineError, Launch, Settings, check_schedule};

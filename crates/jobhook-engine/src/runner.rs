@@ -98,6 +98,22 @@ impl TypeFilter {
     }
 }
 
+/// Why nobody takes actions of `action_type` where runners take `types`; `None` if one does.
+pub fn untaken(action_type: &str, types: &[&TypeFilter]) -> Option<String> {
+    if types.iter().any(|filter| filter.takes(action_type)) {
+        return None;
+    }
+    let named = types.iter().flat_map(|filter| filter.only.iter().flatten());
+    let named: Vec<String> = named.map(|taken| format!("`{taken}`")).collect();
+    let known = match named.as_slice() {
+        [] => "no types at all".to_owned(),
+        named => named.join(", "),
+    };
+    Some(format!(
+        "no runner takes the type `{action_type}`: the configured runners take {known}; add it to the `actions` of one"
+    ))
+}
+
 /// How the jobs of a runner are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {

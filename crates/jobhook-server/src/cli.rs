@@ -170,7 +170,7 @@ async fn dispatch(
         Command::Retry(retry) => act::retry(retry, surroundings, output).await,
         Command::Schedules(schedules) => schedules::run(schedules, surroundings, output).await,
         Command::Token(token) => token::run(token, surroundings, output).await,
-        Command::Check(check) => check::run(check, surroundings, output).await,
+        Command::Check(check) => check::run(check, surroundings, operations, output).await,
         Command::Report(report) => report::run(report, surroundings, output).await,
         Command::Log(log) => log::run(log, surroundings, output).await,
     }

@@ -7,6 +7,8 @@
 //! Whatever can be wrong is found before anything is started, in this order. When a server
 //! stops, jobs go on; the next one on the same data directory takes them up.
 
+pub(crate) mod prospect;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -18,22 +20,23 @@ use jobhook::Operations;
 use jobhook_engine::clock::SystemClock;
 use jobhook_engine::keyring::Keyring;
 use jobhook_engine::log::LogLimits;
-use jobhook_engine::runner::Runner;
+use jobhook_engine::runner::{Runner, TypeFilter};
 use jobhook_engine::schedule::Source;
 use jobhook_engine::store::{Store, StoreError};
 use jobhook_engine::{Engine, EngineError, Settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, ListenError, RunnerKind};
+use crate::config::{self, Config, ListenError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::housekeeping::{Housekeeping, HousekeepingError};
 use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
 use crate::judge::OperationJudge;
 use crate::operations::{Catalogue, CatalogueError};
-use crate::runner::{LocalCommandError, LocalJobs, LocalRunner, ServiceRunner, ServiceRunnerError};
+use crate::runner::{LocalCommandError, LocalJobs, LocalRunner, ServiceRunnerError};
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::supervisor::{SupervisorError, SupervisorOptions};
+use prospect::{Planned, PlannedKind};
 
 /// How long connections may take to finish when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -188,9 +191,7 @@ impl ServerBuilder {
             operations,
         } = &self;
         let hook = config.hook.url.parse()?;
-        let mut catalogue = Catalogue::load(&config.operations.files, &config.directory)?;
-        catalogue.add(operations.definitions()?, "this program")?;
-        let catalogue = Arc::new(catalogue);
+        let catalogue = Arc::new(prospect::catalogue(config, operations)?);
         let data_dir = DataDir::open(data_directory)?;
         let key = data_dir.master_key()?;
         let store = Arc::new(SqliteStore::open(&data_dir.database(), log_limits(config)).await?);
@@ -205,6 +206,10 @@ impl ServerBuilder {
         let address = listener.local_addr().map_err(bind)?;
 
         let runners = runners(config, data_dir.path(), operations, &catalogue).await?;
+        let types = runners
+            .iter()
+            .map(|runner| runner.types().clone())
+            .collect();
         let settings = Settings {
             max_clock_skew: config.hook.max_clock_skew,
             judge: Arc::new(OperationJudge::new(Arc::clone(&catalogue))),
@@ -217,7 +222,7 @@ impl ServerBuilder {
             Arc::new(SystemClock),
             settings,
         );
-        put_schedules(config, &catalogue, &engine).await?;
+        put_schedules(config, &catalogue, types, &engine).await?;
         engine.start().await?;
         let housekeeping = Housekeeping::of(config, &engine).await?;
         let limits = HttpLimits {
@@ -292,6 +297,7 @@ impl Server {
 async fn put_schedules(
     config: &Config,
     catalogue: &Catalogue,
+    types: Vec<TypeFilter>,
     engine: &Engine,
 ) -> Result<(), StartError> {
     let refused = |name: &str| {
@@ -299,20 +305,8 @@ async fn put_schedules(
         move |source| StartError::Schedule { name, source }
     };
     // All are judged before the first is stored.
-    for config::Schedule { name, definition } in &config.schedules {
-        catalogue
-            .check_launch(
-                &definition.action_type,
-                definition.operation,
-                definition.arguments.as_ref(),
-            )
-            .map_err(|what| StartError::ScheduledLaunch {
-                name: name.clone(),
-                what,
-            })?;
-        engine
-            .check_schedule(name, definition)
-            .map_err(refused(name))?;
+    for schedule in &config.schedules {
+        prospect::judge(schedule, catalogue, &types)?;
     }
     for schedule in engine.store().schedules().await? {
         let name = &schedule.name;
@@ -357,55 +351,26 @@ async fn runners(
     operations: &Operations,
     catalogue: &Arc<Catalogue>,
 ) -> Result<Vec<Arc<dyn Runner>>, StartError> {
-    let mut runners: Vec<Arc<dyn Runner>> = Vec::new();
     // Also without a runner: jobs of one that was taken out of the configuration may be left.
     let jobs = LocalJobs::open(data_dir, SupervisorOptions::default()).await?;
-    let service_runner = |name: &str, settings: &config::ServiceRunner| {
-        ServiceRunner::configured(name, settings, operations.clone(), Arc::clone(catalogue))
-    };
-    let mut serves = false;
-    for config::Runner { name, kind } in &config.runners {
-        let refused = |source| StartError::Runner {
-            name: name.clone(),
-            source,
-        };
-        runners.push(match kind {
-            RunnerKind::Local(local) => {
-                let mut local = local.clone();
-                if let Some(actions) = &mut local.actions {
-                    catalogue.expand(actions);
+    let planned = prospect::runners(config, operations, catalogue);
+    planned
+        .map(|planned| {
+            let Planned { name, kind } = planned?;
+            Ok(match kind {
+                PlannedKind::Service(runner) => Arc::new(*runner) as Arc<dyn Runner>,
+                PlannedKind::Local(local) => {
+                    let (directory, signature) = (&config.directory, config.hook.signature);
+                    let jobs = jobs.clone();
+                    let runner = LocalRunner::configured(&name, &local, directory, signature, jobs);
+                    Arc::new(runner.map_err(|error| StartError::Runner {
+                        name,
+                        source: error.into(),
+                    })?)
                 }
-                let (directory, signature) = (&config.directory, config.hook.signature);
-                Arc::new(
-                    LocalRunner::configured(name, &local, directory, signature, jobs.clone())
-                        .map_err(|error| refused(error.into()))?,
-                )
-            }
-            RunnerKind::Service(service) => {
-                serves = true;
-                Arc::new(service_runner(name, service).map_err(|error| refused(error.into()))?)
-            }
-        });
-    }
-    if !serves && operations.ids().next().is_some() {
-        let name = free_name(config);
-        let runner = service_runner(&name, &config::ServiceRunner::default());
-        runners.push(Arc::new(runner.map_err(|error| StartError::Runner {
-            name,
-            source: error.into(),
-        })?));
-    }
-    Ok(runners)
-}
-
-/// `service`, unless a runner is called that.
-fn free_name(config: &Config) -> String {
-    let taken = |name: &str| config.runners.iter().any(|runner| runner.name == name);
-    let mut name = "service".to_owned();
-    while taken(&name) {
-        name.push('_');
-    }
-    name
+            })
+        })
+        .collect()
 }
 
 fn to_usize(number: u64) -> usize {

@@ -3,9 +3,32 @@
 use super::{Engine, EngineError, unexpected};
 use crate::action::ActionId;
 use crate::ledger::Answer;
+use crate::runner::{TypeFilter, untaken};
 use crate::schedule::plan::Moments;
 use crate::schedule::{Schedule, ScheduleDefinition, Source, Tick, is_name};
 use crate::write::{PutSchedule, Refusal, ResumeSchedule, Write, Written};
+
+/// Checks what would be put where runners take `types`: what [`Engine::check_schedule`] says,
+/// for who has no engine.
+///
+/// # Errors
+///
+/// [`EngineError`]: [`EngineError::ScheduleName`], [`EngineError::Cron`],
+/// [`EngineError::NoRunner`].
+pub fn check_schedule(
+    name: &str,
+    definition: &ScheduleDefinition,
+    types: &[&TypeFilter],
+) -> Result<Moments, EngineError> {
+    if !is_name(name) {
+        return Err(EngineError::ScheduleName(name.to_owned()));
+    }
+    let moments = Moments::of(definition)?;
+    match untaken(&definition.action_type, types) {
+        Some(why) => Err(EngineError::NoRunner(why)),
+        None => Ok(moments),
+    }
+}
 
 impl Engine {
     /// Checks what would be put: its name, its times, and that a runner takes what it launches.
@@ -19,15 +42,7 @@ impl Engine {
         name: &str,
         definition: &ScheduleDefinition,
     ) -> Result<Moments, EngineError> {
-        if !is_name(name) {
-            return Err(EngineError::ScheduleName(name.to_owned()));
-        }
-        let moments = Moments::of(definition)?;
-        if !self.0.takes(&definition.action_type) {
-            let failure = self.no_runner(&definition.action_type);
-            return Err(EngineError::NoRunner(failure.message));
-        }
-        Ok(moments)
+        check_schedule(name, definition, &self.types())
     }
 
     /// Makes or changes a schedule. A new or changed one starts from now; the same definition
@@ -127,9 +142,8 @@ impl Engine {
     pub async fn run_schedule(&self, name: &str, by: String) -> Result<Tick, EngineError> {
         let schedule = self.0.store.schedule(name).await?;
         let schedule = schedule.ok_or(Refusal::NoSchedule)?;
-        if !self.0.takes(&schedule.definition.action_type) {
-            let failure = self.no_runner(&schedule.definition.action_type);
-            return Err(EngineError::NoRunner(failure.message));
+        if let Some(why) = untaken(&schedule.definition.action_type, &self.types()) {
+            return Err(EngineError::NoRunner(why));
         }
         let write = Write::RunSchedule {
             name: name.to_owned(),

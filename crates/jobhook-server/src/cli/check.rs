@@ -6,18 +6,23 @@
 mod place;
 mod program;
 
+use std::sync::Arc;
+
 use clap::Args;
+use jobhook::Operations;
 use jobhook_engine::log::LogLimits;
+use jobhook_engine::runner::TypeFilter;
 
 use self::place::look_at;
 use self::program::{program_of, user_of};
 use super::exit::{Exit, Failure, Outcome, chain};
 use super::output::{Output, shown};
 use super::serve::{Local, LocalOptions};
-use crate::config::{Config, Runner, RunnerKind, Surroundings};
+use crate::config::{self, Config, Runner, RunnerKind, Surroundings};
 use crate::data_dir;
 use crate::operations::Catalogue;
 use crate::runner::LocalCommand;
+use crate::server::prospect::{self, THIS_PROGRAM};
 use crate::store::sqlite::SqliteStore;
 use crate::tokens::Tokens;
 
@@ -25,6 +30,7 @@ use crate::tokens::Tokens;
 ///
 /// Exits with 0 if a server would start and its runners could start their jobs; else all that
 /// is wrong is told, and the exit code is 70, or 64 for a configuration that cannot be read.
+/// Only whether the address is free is not looked at: a server may listen there.
 /// `serve` asks for less: where a runner's command or its `run_as` user is missing, `check`
 /// fails while the server starts, and the runner's actions end as ERROR.
 #[derive(Debug, Args)]
@@ -36,7 +42,12 @@ pub(crate) struct Check {
 /// What was found: a line about what is right, or what is wrong.
 type Finding = Result<String, String>;
 
-pub(crate) async fn run(check: Check, surroundings: &Surroundings, output: &mut Output) -> Outcome {
+pub(crate) async fn run(
+    check: Check,
+    surroundings: &Surroundings,
+    operations: Operations,
+    output: &mut Output,
+) -> Outcome {
     let local = Local::find(&check.local, surroundings)?;
     local.log_filter()?;
     let mut findings: Vec<Finding> = describe(&local.config).into_iter().map(Ok).collect();
@@ -48,7 +59,7 @@ pub(crate) async fn run(check: Check, surroundings: &Surroundings, output: &mut 
         }
         Err(error) => findings.push(Err(chain(&error))),
     }
-    findings.extend(operations(&local.config));
+    findings.extend(launches(&local.config, &operations));
     for runner in &local.config.runners {
         findings.extend(self::runner(&local.config, runner, surroundings));
     }
@@ -134,20 +145,56 @@ async fn store(local: &Local) -> Vec<Finding> {
     vec![Ok(line), access]
 }
 
-/// Reads the files with operations, if there are any.
-fn operations(config: &Config) -> Option<Finding> {
-    let files = &config.operations.files;
-    if files.is_empty() {
-        return None;
+/// What can be launched by name, by whom it is run, and what is launched by itself.
+fn launches(config: &Config, operations: &Operations) -> Vec<Finding> {
+    let catalogue = match prospect::catalogue(config, operations) {
+        Ok(catalogue) => Arc::new(catalogue),
+        // Without it nobody knows which runner takes what.
+        Err(error) => return vec![Err(chain(&error))],
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    findings.extend(self::operations(config, operations, &catalogue).map(Ok));
+    let mut types: Option<Vec<TypeFilter>> = Some(Vec::new());
+    for planned in prospect::runners(config, operations, &catalogue) {
+        match (planned, &mut types) {
+            (Ok(planned), Some(types)) => types.push(planned.types()),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                findings.push(Err(chain(&error)));
+                types = None;
+            }
+        }
     }
-    let catalogue = Catalogue::load(files, &config.directory).map_err(|error| error.to_string());
-    Some(catalogue.map(|catalogue| {
-        let files: Vec<_> = files
-            .iter()
-            .map(|file| file.display().to_string())
-            .collect();
-        format!("operations {}, from {}", catalogue.len(), files.join(", "))
-    }))
+    // Where a runner cannot be, what it would take is not known.
+    let Some(types) = types else {
+        return findings;
+    };
+    for schedule in &config.schedules {
+        findings.push(match prospect::judge(schedule, &catalogue, &types) {
+            Ok(()) => Ok(self::schedule(schedule)),
+            Err(error) => Err(chain(&error)),
+        });
+    }
+    findings
+}
+
+/// How many operations there are and where from, if there are any.
+fn operations(config: &Config, own: &Operations, catalogue: &Catalogue) -> Option<String> {
+    let files = config.operations.files.iter();
+    let mut from: Vec<String> = files.map(|file| file.display().to_string()).collect();
+    if own.ids().next().is_some() {
+        from.push(THIS_PROGRAM.to_owned());
+    }
+    let from = Some(from).filter(|from| !from.is_empty())?.join(", ");
+    Some(format!("operations {}, from {from}", catalogue.len()))
+}
+
+fn schedule(schedule: &config::Schedule) -> String {
+    let config::Schedule { name, definition } = schedule;
+    format!(
+        "schedule   {name}: {} {} → {}",
+        definition.cron, definition.timezone, definition.action_type
+    )
 }
 
 async fn has_tokens(database: &std::path::Path) -> Result<bool, String> {
@@ -204,5 +251,35 @@ mod tests {
                 "runner     words: WordCount → wc (LocalRunner, at most 100 at once)",
             ]
         );
+    }
+
+    async fn sum(_: jobhook::Job, numbers: Vec<i64>) -> Result<i64, jobhook::Failure> {
+        Ok(numbers.iter().sum())
+    }
+
+    #[test]
+    fn the_operations_of_this_program_are_known_to_its_check() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = |text: &str, operations: &Operations| {
+            std::fs::write(directory.path().join("jobhook.toml"), text).unwrap();
+            let surroundings = Surroundings::new(directory.path(), []);
+            launches(&Config::load(None, &surroundings).unwrap(), operations)
+        };
+        let operations = Operations::new().operation("Try.sum", sum);
+        let text = "[schedules.s]\ncron = \"@daily\"\noperation = \"Try.sum\"\ninput = ";
+        assert_eq!(
+            found(&format!("{text}[1]\n"), &operations),
+            [
+                Ok("operations 1, from this program".to_owned()),
+                Ok("schedule   s: @daily UTC → Try.sum".to_owned()),
+            ]
+        );
+        let wrong = found(&format!("{text}\"one\"\n"), &operations);
+        let error = wrong[1].as_ref().unwrap_err();
+        let start = "schedules.s: the input of `Try.sum` does not fit: ";
+        assert!(error.starts_with(start), "{error}");
+        let twice = operations.operation("Try.sum", sum);
+        let error = found("", &twice).pop().unwrap().unwrap_err();
+        assert!(error.contains("`Try.sum`"), "{error}");
     }
 }

@@ -89,10 +89,7 @@ impl LocalRunner {
         signature: Signature,
         jobs: LocalJobs,
     ) -> Result<LocalRunner, LocalCommandError> {
-        let types = config
-            .actions
-            .clone()
-            .map_or_else(TypeFilter::all, TypeFilter::only);
+        let types = LocalRunner::types_of(config);
         let terms = Terms {
             auto_status: config.auto_status,
             signature_required: config.signature.unwrap_or(signature) == Signature::V1,
@@ -102,6 +99,12 @@ impl LocalRunner {
         let concurrency = usize::try_from(config.concurrency).unwrap_or(usize::MAX);
         let command = LocalCommand::configured(config, directory);
         LocalRunner::new(name, types, concurrency, terms, command, jobs)
+    }
+
+    /// What a runner that is configured so takes.
+    pub(crate) fn types_of(config: &config::LocalRunner) -> TypeFilter {
+        let actions = config.actions.clone();
+        actions.map_or_else(TypeFilter::all, TypeFilter::only)
     }
 
     async fn begin(&self, key: &RunKey, job: &JobStart) -> Result<State, StartError> {

@@ -6,6 +6,7 @@
 )]
 
 mod cancel;
+mod check;
 mod client;
 mod command;
 mod housekeeping;

@@ -19,7 +19,7 @@ fn refusal(folder: &Folder, args: &[&str], code: i32) -> String {
 
 /// Neither a server starts nor does a check succeed; both say the same.
 #[track_caller]
-fn check(folder: &Folder, args: &[&str], code: i32, expected: &str) {
+pub(crate) fn check(folder: &Folder, args: &[&str], code: i32, expected: &str) {
     let serve = [&["serve"], args].concat();
     assert_eq!(refusal(folder, &serve, code), expected);
     let check = [&["check"], args].concat();

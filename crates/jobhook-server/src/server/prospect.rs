@@ -1,0 +1,143 @@
+//! What a server would be made of, before anything of it is opened or started: its operations,
+//! its runners and their types, and whether its schedules can be.
+//!
+//! A start takes the first thing that is wrong, `jobhook check` everything. Both ask here, so
+//! that one finds what the other refuses.
+
+use std::sync::Arc;
+
+use jobhook::Operations;
+use jobhook_engine::check_schedule;
+use jobhook_engine::runner::{Runner, TypeFilter};
+
+use super::StartError;
+use crate::config::{self, Config, RunnerKind};
+use crate::operations::Catalogue;
+use crate::runner::{LocalRunner, ServiceRunner};
+
+/// Whose operations those are that no file defines, in complaints.
+pub(crate) const THIS_PROGRAM: &str = "this program";
+
+/// A runner as it would be.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) name: String,
+    pub(crate) kind: PlannedKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum PlannedKind {
+    /// Its types are told one by one.
+    Local(Box<config::LocalRunner>),
+    Service(Box<ServiceRunner>),
+}
+
+impl Planned {
+    /// What it takes.
+    pub(crate) fn types(&self) -> TypeFilter {
+        match &self.kind {
+            PlannedKind::Local(local) => LocalRunner::types_of(local),
+            PlannedKind::Service(service) => service.types().clone(),
+        }
+    }
+}
+
+/// The operations of the files and of this program.
+///
+/// # Errors
+///
+/// [`StartError::Operations`], [`StartError::Registry`].
+pub(crate) fn catalogue(config: &Config, operations: &Operations) -> Result<Catalogue, StartError> {
+    let mut catalogue = Catalogue::load(&config.operations.files, &config.directory)?;
+    catalogue.add(operations.definitions()?, THIS_PROGRAM)?;
+    Ok(catalogue)
+}
+
+/// The runners of the configuration, in its order; and one for operations, if none is there.
+///
+/// # Errors
+///
+/// [`StartError::Runner`], of each that cannot be.
+pub(crate) fn runners(
+    config: &Config,
+    operations: &Operations,
+    catalogue: &Arc<Catalogue>,
+) -> impl Iterator<Item = Result<Planned, StartError>> {
+    let service = |name: &str, settings: &config::ServiceRunner| {
+        let catalogue = Arc::clone(catalogue);
+        let runner = ServiceRunner::configured(name, settings, operations.clone(), catalogue);
+        runner
+            .map(|runner| PlannedKind::Service(Box::new(runner)))
+            .map_err(|error| StartError::Runner {
+                name: name.to_owned(),
+                source: error.into(),
+            })
+    };
+    let planned = move |name: &str, kind: &RunnerKind| {
+        let kind = match kind {
+            RunnerKind::Local(local) => {
+                let mut local = local.clone();
+                if let Some(actions) = &mut local.actions {
+                    catalogue.expand(actions);
+                }
+                PlannedKind::Local(local)
+            }
+            RunnerKind::Service(settings) => service(name, settings)?,
+        };
+        let name = name.to_owned();
+        Ok(Planned { name, kind })
+    };
+    let unserved = (!serves(config) && operations.ids().next().is_some())
+        .then(|| (free_name(config), RunnerKind::Service(Default::default())));
+    let configured = config.runners.iter();
+    let configured = configured.map(|runner| (runner.name.clone(), runner.kind.clone()));
+    configured
+        .chain(unserved)
+        .map(move |(name, kind)| planned(&name, &kind))
+}
+
+/// Judges a schedule of the configuration, where runners take `types`.
+///
+/// # Errors
+///
+/// [`StartError::ScheduledLaunch`], [`StartError::Schedule`].
+pub(crate) fn judge(
+    schedule: &config::Schedule,
+    catalogue: &Catalogue,
+    types: &[TypeFilter],
+) -> Result<(), StartError> {
+    let config::Schedule { name, definition } = schedule;
+    catalogue
+        .check_launch(
+            &definition.action_type,
+            definition.operation,
+            definition.arguments.as_ref(),
+        )
+        .map_err(|what| StartError::ScheduledLaunch {
+            name: name.clone(),
+            what,
+        })?;
+    let types: Vec<&TypeFilter> = types.iter().collect();
+    match check_schedule(name, definition, &types) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(StartError::Schedule {
+            name: name.clone(),
+            source,
+        }),
+    }
+}
+
+fn serves(config: &Config) -> bool {
+    let mut kinds = config.runners.iter().map(|runner| &runner.kind);
+    kinds.any(|kind| matches!(kind, RunnerKind::Service(_)))
+}
+
+/// `service`, unless a runner is called that.
+fn free_name(config: &Config) -> String {
+    let taken = |name: &str| config.runners.iter().any(|runner| runner.name == name);
+    let mut name = "service".to_owned();
+    while taken(&name) {
+        name.push('_');
+    }
+    name
+}
