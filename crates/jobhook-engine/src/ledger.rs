@@ -193,7 +193,7 @@ fn apply(rows: &mut Rows, write: &Write, now: Timestamp) -> Answer {
         // These look at rows that they do not name, and are applied by `run`.
         Write::PutSchedule(_)
         | Write::DeleteSchedule { .. }
-        | Write::PauseSchedule { .. }
+        | Write::PauseSchedule(_)
         | Write::ResumeSchedule(_)
         | Write::Tick(_)
         | Write::RunSchedule { .. } => Err(Refusal::NoSchedule),

@@ -261,6 +261,8 @@ pub enum SkipReason {
     Window,
     /// The schedule was paused.
     Paused,
+    /// No runner took what it launches.
+    NoRunner,
     /// It waited, and the schedule was deleted.
     Deleted,
 }
@@ -275,6 +277,7 @@ impl SkipReason {
             SkipReason::CatchUp => "catch_up",
             SkipReason::Window => "window",
             SkipReason::Paused => "paused",
+            SkipReason::NoRunner => "no_runner",
             SkipReason::Deleted => "deleted",
         }
     }

@@ -83,14 +83,7 @@ pub enum Write {
         source: Source,
     },
     /// Keeps a schedule from firing.
-    PauseSchedule {
-        /// Its name.
-        name: String,
-        /// The name of the token that asks, or `local`.
-        by: String,
-        /// Why.
-        note: Option<String>,
-    },
+    PauseSchedule(Box<PauseSchedule>),
     /// Lets a schedule fire from now on; what it missed meanwhile it missed.
     ResumeSchedule(Box<ResumeSchedule>),
     /// Decides moments of a schedule.
@@ -115,6 +108,30 @@ pub struct PutSchedule {
     pub definition: ScheduleDefinition,
     /// Who asks.
     pub source: Source,
+}
+
+/// Keeps a schedule from firing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PauseSchedule {
+    /// Its name.
+    pub name: String,
+    /// The name of the token that asks, or `local`.
+    pub by: String,
+    /// Why; what was said before stays if there is nothing new.
+    pub note: Option<String>,
+    /// What it had missed by then, because no runner takes what it launches.
+    pub untaken: Option<Untaken>,
+}
+
+/// Moments that passed while no runner took what their schedule launches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untaken {
+    /// The revision that `missed` was made from.
+    pub revision: u32,
+    /// The watermark that `missed` was made from.
+    pub watermark: Timestamp,
+    /// Which.
+    pub missed: Missed,
 }
 
 /// Lets a paused schedule fire again.
@@ -288,7 +305,7 @@ impl Write {
             Write::Expire { action, .. } | Write::Cancel { action, .. } => Some(*action),
             Write::PutSchedule(_)
             | Write::DeleteSchedule { .. }
-            | Write::PauseSchedule { .. }
+            | Write::PauseSchedule(_)
             | Write::ResumeSchedule(_)
             | Write::Tick(_)
             | Write::RunSchedule { .. } => None,
@@ -312,11 +329,10 @@ impl Write {
     pub fn schedule(&self) -> Option<&str> {
         match self {
             Write::PutSchedule(put) => Some(&put.name),
+            Write::PauseSchedule(pause) => Some(&pause.name),
             Write::ResumeSchedule(resume) => Some(&resume.name),
             Write::Tick(decision) => Some(&decision.schedule),
-            Write::DeleteSchedule { name, .. }
-            | Write::PauseSchedule { name, .. }
-            | Write::RunSchedule { name, .. } => Some(name),
+            Write::DeleteSchedule { name, .. } | Write::RunSchedule { name, .. } => Some(name),
             _ => None,
         }
     }

@@ -51,7 +51,11 @@ pub struct ScheduleBody {
     /// Why it does not fire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<PauseBody>,
-    /// Its next moment; none while it is paused, or if there is none.
+    /// Why it cannot fire, paused or not: no runner takes what it launches, or its times cannot
+    /// be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
+    /// Its next moment; none while it is paused or blocked, or if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<FiringBody>,
     /// How many ticks it has had.
@@ -105,7 +109,7 @@ pub struct TickBody {
     pub decided_at: String,
     /// `launched`, `queued` or `skipped`.
     pub outcome: String,
-    /// The action that it launched, or will launch.
+    /// The action that it launched; none while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// Why it was skipped.

@@ -4,9 +4,9 @@ use super::{Engine, EngineError, unexpected};
 use crate::action::ActionId;
 use crate::ledger::Answer;
 use crate::runner::{TypeFilter, untaken};
-use crate::schedule::plan::Moments;
+use crate::schedule::plan::{Moments, missed_until};
 use crate::schedule::{Schedule, ScheduleDefinition, Source, Tick, is_name};
-use crate::write::{PutSchedule, Refusal, ResumeSchedule, Write, Written};
+use crate::write::{PauseSchedule, PutSchedule, Refusal, ResumeSchedule, Untaken, Write, Written};
 
 /// Checks what would be put where runners take `types`: what [`Engine::check_schedule`] says,
 /// for who has no engine.
@@ -83,9 +83,17 @@ impl Engine {
         into_schedule(self.0.batcher.write(write).await?)
     }
 
+    /// Why a schedule cannot fire, whatever the time: no runner takes what it launches, or its
+    /// times cannot be read. `None` if it can.
+    pub fn blocked(&self, definition: &ScheduleDefinition) -> Option<String> {
+        let unreadable = || Moments::of(definition).err().map(|error| error.to_string());
+        untaken(&definition.action_type, &self.types()).or_else(unreadable)
+    }
+
     /// Keeps a schedule from firing until it is resumed.
     ///
     /// - `by`: the name of the token that asks, or `local`.
+    /// - `note`: why; `None` leaves the note that is there.
     ///
     /// # Errors
     ///
@@ -96,9 +104,38 @@ impl Engine {
         by: String,
         note: Option<String>,
     ) -> Result<Schedule, EngineError> {
-        let name = name.to_owned();
-        let write = Write::PauseSchedule { name, by, note };
-        into_schedule(self.0.batcher.write(write).await?)
+        loop {
+            let schedule = self.0.store.schedule(name).await?;
+            let schedule = schedule.ok_or(Refusal::NoSchedule)?;
+            let pause = PauseSchedule {
+                name: name.to_owned(),
+                by: by.clone(),
+                note: note.clone(),
+                untaken: self.untaken(&schedule),
+            };
+            let write = Write::PauseSchedule(Box::new(pause));
+            match self.0.batcher.write(write).await? {
+                // It was changed between the reading and the writing.
+                Err(Refusal::ScheduleMoved) => {}
+                answer => return into_schedule(answer),
+            }
+        }
+    }
+
+    /// What a schedule has missed so far because no runner takes what it launches.
+    fn untaken(&self, schedule: &Schedule) -> Option<Untaken> {
+        let definition = &schedule.definition;
+        if schedule.paused.is_some() || self.0.takes(&definition.action_type) {
+            return None;
+        }
+        // What is still on time another server may decide.
+        let until = missed_until(definition, self.0.clock.now());
+        let moments = Moments::of(definition).ok()?;
+        Some(Untaken {
+            revision: schedule.revision,
+            watermark: schedule.watermark,
+            missed: moments.missed(schedule.watermark, until)?,
+        })
     }
 
     /// Lets a schedule fire from now on. What it missed while it was paused is one skipped tick

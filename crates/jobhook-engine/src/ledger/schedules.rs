@@ -7,15 +7,21 @@
 //! A tick that has to wait for the action before it stays `queued` until that one is over;
 //! the very transaction in which it ends launches the next.
 
+mod pause;
+mod waiting;
+
 use super::{Answer, Row, Rows, Transaction, Wanted, cancel, insert};
 use crate::action::{ActionId, NewAction};
 use crate::clock::Timestamp;
 use crate::schedule::plan::{Decision, Missed, Step};
 use crate::schedule::{
-    MAX_QUEUED, Overlap, PauseNote, Schedule, SkipReason, Source, Tick, TickKey, TickOutcome,
+    MAX_QUEUED, Overlap, Schedule, SkipReason, Source, Tick, TickKey, TickOutcome,
 };
 use crate::store::StoreError;
-use crate::write::{PutSchedule, Refusal, ResumeSchedule, Ticked, Write, Written};
+use crate::write::{PutSchedule, Refusal, Ticked, Write, Written};
+use pause::{pause, resume};
+pub(super) use waiting::release;
+use waiting::skip_queued;
 
 /// The keys of the ticks that a write is about to make.
 pub(super) fn ticks_of(write: &Write) -> Vec<TickKey> {
@@ -41,7 +47,7 @@ pub(super) async fn apply(
             Ok(_) => return delete(transaction, rows, name, now).await,
             Err(refusal) => Err(refusal),
         },
-        Write::PauseSchedule { name, by, note } => pause(rows, name, by, note.as_deref(), now),
+        Write::PauseSchedule(pause) => self::pause(rows, pause, now),
         Write::ResumeSchedule(resume) => {
             let answer = self::resume(rows, resume, now);
             if answer.is_ok() {
@@ -143,45 +149,6 @@ async fn delete(
         .map(|()| written(rows, name)))
 }
 
-fn pause(rows: &mut Rows, name: &str, by: &str, note: Option<&str>, now: Timestamp) -> Answer {
-    let schedule = edit(rows, name)?;
-    let at = schedule.paused.as_ref().map_or(now, |paused| paused.at);
-    schedule.paused = Some(PauseNote {
-        at,
-        by: by.to_owned(),
-        note: note.map(str::to_owned),
-    });
-    schedule.updated_at = now;
-    Ok(written(rows, name))
-}
-
-fn resume(rows: &mut Rows, resume: &ResumeSchedule, now: Timestamp) -> Answer {
-    let schedule = standing(rows, &resume.name)?;
-    if schedule.paused.is_none() {
-        return Err(Refusal::NotPaused);
-    }
-    if (schedule.revision, schedule.watermark) != (resume.revision, resume.watermark) {
-        return Err(Refusal::ScheduleMoved);
-    }
-    let schedule = edit(rows, &resume.name)?;
-    schedule.paused = None;
-    schedule.updated_at = now;
-    schedule.watermark = schedule.watermark.max(now);
-    if let Some(missed) = &resume.missed {
-        schedule.watermark = schedule.watermark.max(missed.last.at);
-        let key = TickKey {
-            schedule: resume.name.clone(),
-            revision: resume.revision,
-            local: missed.last.local.clone(),
-            fold: missed.last.fold,
-        };
-        if !rows.ticks.contains_key(&key) {
-            record_missed(rows, key, missed, SkipReason::Paused, now);
-        }
-    }
-    Ok(written(rows, &resume.name))
-}
-
 async fn tick(
     transaction: &mut dyn Transaction,
     rows: &mut Rows,
@@ -278,7 +245,7 @@ async fn fire(
     }
     transaction.flush(rows).await?;
     let live = transaction.live(name).await?;
-    let busy = !live.is_empty() || queued > 0;
+    let busy = !live.is_empty() || waiting::is_anything_next(transaction, rows, name).await?;
     match overlap {
         Overlap::Skip if busy => {
             let action = live.first().copied().unwrap_or(action);
@@ -324,81 +291,6 @@ async fn cancel_live(
             .is_none_or(|row| row.get().status.is_final() && !row.get().open);
     }
     Ok(over)
-}
-
-/// Launches what waits for an action of the schedule that may have been the last live one.
-pub(super) async fn release(
-    transaction: &mut dyn Transaction,
-    rows: &mut Rows,
-    name: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let wanted = Wanted {
-        schedules: vec![name.to_owned()],
-        ..Wanted::default()
-    };
-    transaction.load(&wanted, rows).await?;
-    match standing(rows, name) {
-        Ok(schedule) if schedule.queued > 0 && schedule.paused.is_none() => {}
-        _ => return Ok(()),
-    }
-    transaction.flush(rows).await?;
-    if !transaction.live(name).await?.is_empty() {
-        return Ok(());
-    }
-    let oldest = transaction.queued(name, 1).await?;
-    load_ticks(transaction, rows, &oldest).await?;
-    for key in oldest {
-        let Some(tick) = rows.ticks.get(&key).map(|row| row.get().clone()) else {
-            continue;
-        };
-        let TickOutcome::Queued(action) = tick.outcome else {
-            continue;
-        };
-        if let Ok(outcome) = launch(rows, &tick, action, now) {
-            settle(rows, &key, outcome);
-        }
-    }
-    Ok(())
-}
-
-/// Ends the wait of every tick that waits.
-async fn skip_queued(
-    transaction: &mut dyn Transaction,
-    rows: &mut Rows,
-    name: &str,
-    reason: SkipReason,
-) -> Result<(), StoreError> {
-    transaction.flush(rows).await?;
-    let queued = transaction.queued(name, usize::MAX).await?;
-    load_ticks(transaction, rows, &queued).await?;
-    for key in &queued {
-        settle(rows, key, TickOutcome::Skipped(reason));
-    }
-    Ok(())
-}
-
-async fn load_ticks(
-    transaction: &mut dyn Transaction,
-    rows: &mut Rows,
-    keys: &[TickKey],
-) -> Result<(), StoreError> {
-    let wanted = Wanted {
-        ticks: keys.to_vec(),
-        ..Wanted::default()
-    };
-    transaction.load(&wanted, rows).await
-}
-
-/// A tick does not wait any more.
-fn settle(rows: &mut Rows, key: &TickKey, outcome: TickOutcome) {
-    if let Some(row) = rows.ticks.get_mut(key) {
-        row.edit().outcome = outcome;
-        if let Some(schedule) = rows.schedules.get_mut(&key.schedule) {
-            let schedule = schedule.edit();
-            schedule.queued = schedule.queued.saturating_sub(1);
-        }
-    }
 }
 
 /// Stores the action of a tick, as the schedule is defined now.

@@ -161,8 +161,7 @@ impl Moments {
 pub fn plan(schedule: &Schedule, moments: &Moments, now: Timestamp) -> Plan {
     let definition = &schedule.definition;
     let mut steps = Vec::new();
-    // What lies before this is missed, whatever its own jitter would have been.
-    let on_time = minus(minus(now, definition.jitter), ON_TIME);
+    let on_time = missed_until(definition, now);
     let mut decided = schedule.watermark;
     if let Some(last) = catch_up(&mut steps, definition, moments, decided, on_time, now) {
         decided = last;
@@ -192,6 +191,11 @@ pub fn plan(schedule: &Schedule, moments: &Moments, now: Timestamp) -> Plan {
         }),
         wake,
     }
+}
+
+/// What lies before this is missed at `now`, whatever its own jitter would have been.
+pub fn missed_until(definition: &ScheduleDefinition, now: Timestamp) -> Timestamp {
+    minus(minus(now, definition.jitter), ON_TIME)
 }
 
 /// What becomes of the moments after `after` up to `until`, which nobody decided in time;

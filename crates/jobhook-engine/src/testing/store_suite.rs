@@ -264,6 +264,9 @@ macro_rules! store_suite {
             cancel_running_cancels_the_one_before_and_starts_when_it_has_closed
             a_paused_schedule_does_not_fire_and_its_history_says_so
             nothing_that_waits_is_launched_while_paused
+            a_pause_without_a_note_leaves_the_note_that_is_there
+            what_no_runner_took_was_not_missed_by_a_pause
+            a_run_by_hand_goes_past_what_a_pause_holds_back
             what_waits_is_skipped_when_the_schedule_is_deleted
             a_run_by_hand_is_a_tick_of_its_own
             an_unknown_schedule_is_refused

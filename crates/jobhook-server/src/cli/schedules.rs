@@ -66,7 +66,8 @@ enum Command {
     },
     /// Run a schedule now, and print the id of the action
     ///
-    /// Works on a paused schedule too, and does not change when it fires next.
+    /// Works on a paused schedule too, and does not change when it fires next. Where the overlap
+    /// lets it wait for the action before it there is no id yet, and nothing is printed.
     Run {
         /// Its name
         name: String,
@@ -80,7 +81,7 @@ enum Command {
     Pause {
         /// Its name
         name: String,
-        /// Why; is shown with the schedule
+        /// Why; is shown with the schedule. Without it a note that is there stays
         #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
         note: Option<String>,
         #[command(flatten)]
@@ -149,16 +150,22 @@ pub(crate) async fn run(
                 output.body(&page.text)?;
                 return Ok(Exit::Success);
             }
-            lines(output, &table(&moments(&page.firings)))?;
+            if page.firings.is_empty() {
+                output.note("no moments: it does not fire from now on");
+            } else {
+                lines(output, &table(&moments(&page.firings)))?;
+            }
         }
         Command::Run { name, json, server } => {
             let tick = launcher(&server, surroundings)?.run_schedule(&name).await?;
             if json {
                 output.body(&tick.text)?;
             } else {
-                output.line(&shown(tick.action.as_deref().unwrap_or_default()))?;
-                if tick.outcome == "queued" {
-                    output.note("it waits for the action before it");
+                match tick.action.as_deref() {
+                    Some(id) => output.line(&shown(id))?,
+                    None => output.note(&format!(
+                        "it waits for the action before it, and has no id yet; `jobhook schedules show {name}` says what becomes of it"
+                    )),
                 }
             }
         }
@@ -228,12 +235,15 @@ fn list(schedules: &[ScheduleBody]) -> Vec<Vec<String>> {
 
 /// Its next moment, or why there is none.
 fn next(schedule: &ScheduleBody) -> String {
-    match (&schedule.paused, &schedule.next) {
-        (Some(paused), _) => match &paused.note {
+    if let Some(paused) = &schedule.paused {
+        return match &paused.note {
             Some(note) => format!("paused by {}: {}", cell(&paused.by), cell(note)),
             None => format!("paused by {}", cell(&paused.by)),
-        },
-        (None, Some(next)) => words::time(&next.at),
+        };
+    }
+    match (&schedule.next, &schedule.blocked) {
+        (Some(next), _) => words::time(&next.at),
+        (None, Some(blocked)) => format!("never: {}", cell(blocked)),
         (None, None) => "never".to_owned(),
     }
 }
@@ -255,6 +265,9 @@ fn about(schedule: &ScheduleBody) -> Vec<Vec<String>> {
             format!("{}, revision {}", cell(&schedule.source), schedule.revision),
         ),
     ];
+    if let (Some(_), Some(blocked)) = (&schedule.paused, &schedule.blocked) {
+        rows.push(row("blocked", cell(blocked)));
+    }
     if schedule.queued > 0 {
         rows.push(row("waiting", schedule.queued.to_string()));
     }

@@ -124,11 +124,13 @@ pub(crate) fn read_moment(text: &str) -> Option<Timestamp> {
 }
 
 /// A schedule as it is shown.
-pub(super) fn schedule(schedule: Schedule) -> ScheduleBody {
+///
+/// - `blocked`: why it cannot fire.
+pub(super) fn schedule(schedule: Schedule, blocked: Option<String>) -> ScheduleBody {
     let definition = schedule.definition;
     let next = Moments::of(&definition)
         .ok()
-        .filter(|_| schedule.paused.is_none())
+        .filter(|_| schedule.paused.is_none() && blocked.is_none())
         .and_then(|moments| moments.next_after(schedule.watermark));
     ScheduleBody {
         name: schedule.name,
@@ -152,6 +154,7 @@ pub(super) fn schedule(schedule: Schedule) -> ScheduleBody {
             by: paused.by,
             note: paused.note,
         }),
+        blocked,
         next: next.map(firing),
         ticks: schedule.ticks,
         queued: schedule.queued,
@@ -173,7 +176,8 @@ pub(super) fn firing(firing: Firing) -> FiringBody {
 pub(super) fn tick(tick: Tick) -> TickBody {
     let (outcome, action, reason) = match tick.outcome {
         TickOutcome::Launched(action) => ("launched", Some(action), None),
-        TickOutcome::Queued(action) => ("queued", Some(action), None),
+        // The action comes to be when it is launched, or never.
+        TickOutcome::Queued(_) => ("queued", None, None),
         TickOutcome::Skipped(reason) => ("skipped", None, Some(reason)),
     };
     TickBody {

@@ -62,9 +62,18 @@ async fn standing(surface: &Surface, name: &str) -> Answered<Schedule> {
     schedule.ok_or_else(|| Refusal::NoSchedule.into())
 }
 
+/// A schedule as this server sees it: what none of its runners takes does not fire.
+fn shown(surface: &Surface, schedule: Schedule) -> ScheduleBody {
+    let blocked = surface.engine.blocked(&schedule.definition);
+    schedule_body::schedule(schedule, blocked)
+}
+
 pub(super) async fn list(_: Reader, State(surface): State<Arc<Surface>>) -> Answered {
     let schedules = surface.engine.store().schedules().await?;
-    let schedules = schedules.into_iter().map(schedule_body::schedule).collect();
+    let schedules = schedules.into_iter();
+    let schedules = schedules
+        .map(|schedule| shown(&surface, schedule))
+        .collect();
     Ok(body::json(&Schedules { schedules }))
 }
 
@@ -74,7 +83,7 @@ pub(super) async fn show(
     Named(name): Named,
 ) -> Answered {
     let schedule = standing(&surface, &name).await?;
-    Ok(body::json(&schedule_body::schedule(schedule)))
+    Ok(body::json(&shown(&surface, schedule)))
 }
 
 pub(super) async fn put(State(surface): State<Arc<Surface>>, request: Request) -> Answered {
@@ -87,7 +96,7 @@ pub(super) async fn put(State(surface): State<Arc<Surface>>, request: Request) -
     });
     let definition = definition.await?;
     let put = surface.engine.put_schedule(&name, definition, Source::Api);
-    Ok(body::json(&schedule_body::schedule(put.await?)))
+    Ok(body::json(&shown(&surface, put.await?)))
 }
 
 pub(super) async fn delete(State(surface): State<Arc<Surface>>, request: Request) -> Answered {
@@ -108,7 +117,7 @@ pub(super) async fn pause(State(surface): State<Arc<Surface>>, request: Request)
         .engine
         .pause_schedule(&name, posted.grant.name, note)
         .await?;
-    Ok(body::json(&schedule_body::schedule(paused)))
+    Ok(body::json(&shown(&surface, paused)))
 }
 
 pub(super) async fn resume(State(surface): State<Arc<Surface>>, request: Request) -> Answered {
@@ -116,7 +125,7 @@ pub(super) async fn resume(State(surface): State<Arc<Surface>>, request: Request
     let Named(name) = Named::from_request_parts(&mut posted.head, &()).await?;
     Fields::read(&posted.object()?, &[], String::new())?;
     let resumed = surface.engine.resume_schedule(&name).await?;
-    Ok(body::json(&schedule_body::schedule(resumed)))
+    Ok(body::json(&shown(&surface, resumed)))
 }
 
 pub(super) async fn run(State(surface): State<Arc<Surface>>, request: Request) -> Answered {

@@ -110,7 +110,11 @@ fn preview_names_the_next_moments_of_a_schedule_or_an_expression() {
          2126-01-01 02:30:00  2126-01-01 01:30:00 UTC\n\
          2126-01-02 02:30:00  2126-01-02 01:30:00 UTC\n"
     );
-    assert_eq!(server.printed(&["preview", "over"]).lines().count(), 1);
+    let over = server.schedules_command(&["preview", "over"]);
+    assert_eq!(
+        (over.code, over.out.as_str(), over.err.as_str()),
+        (Some(0), "", "no moments: it does not fire from now on\n")
+    );
 
     // From now on; a leap day is the same for a long time.
     let leap_day = ["preview", "--cron", "15 30 2 29 2 *", "--json", "--limit"];
@@ -288,4 +292,69 @@ fn a_paused_schedule_says_who_and_why_runs_by_hand_and_is_resumed_once() {
     server.printed(&["pause", "over"]);
     assert!(server.printed(&["list"]).ends_with("  paused by ann\n"));
     assert_eq!(server.printed(&["resume", "over"]), "next never\n");
+}
+
+#[test]
+fn a_schedule_whose_type_no_runner_takes_any_more_says_so() {
+    let long = shell("Long", "exec sleep 1000", "");
+    let mut server = Server::start(&(shell("Gone", "true", "") + &long));
+    let body = json!({"cron": "* * * * * *", "type": "Gone"});
+    let (status, put) = server.put("/api/v1/schedules/left", &body);
+    assert_eq!((status, put.get("blocked")), (200, None), "{put}");
+    server.stop();
+    std::fs::write(server.folder.path("jobhook.toml"), &long).unwrap();
+    server.start_again();
+
+    let why = "no runner takes the type `Gone`: the configured runners take `Long`; \
+               add it to the `actions` of one";
+    let (_, shown) = server.get("/api/v1/schedules/left");
+    assert_eq!((text(&shown, "blocked"), shown.get("next")), (why, None));
+    let list = server.printed(&["list"]);
+    assert!(
+        list.ends_with(&format!("Gone      never: {why}\n")),
+        "{list}"
+    );
+    server.printed(&["pause", "left"]);
+    let shown = server.printed(&["show", "left"]);
+    for line in [
+        "next      paused by local".to_owned(),
+        format!("blocked   {why}"),
+    ] {
+        assert!(shown.lines().any(|one| one == line), "{shown}");
+    }
+    let resumed = server.printed(&["resume", "left"]);
+    assert_eq!(resumed, format!("next never: {why}\n"));
+    let said = server.refused(70, &["run", "left"]);
+    assert!(said.contains("(no_runner)"), "{said}");
+}
+
+#[test]
+fn a_run_that_waits_has_no_id_yet_and_goes_on_also_in_a_pause() {
+    let server = Server::start(&shell("Long", "exec sleep 1000", ""));
+    let body = json!({"cron": "@yearly", "type": "Long", "overlap": "queue", "start": "2126-01-01T00:00:00Z"});
+    assert_eq!(server.put("/api/v1/schedules/one", &body).0, 200);
+    let first = server.printed(&["run", "one"]).trim_end().to_owned();
+    server.printed(&["pause", "one"]);
+    let waits = server.schedules_command(&["run", "one"]);
+    assert_eq!(
+        (waits.code, waits.out.as_str(), waits.err.as_str()),
+        (
+            Some(0),
+            "",
+            "it waits for the action before it, and has no id yet; \
+             `jobhook schedules show one` says what becomes of it\n"
+        )
+    );
+    let newest = || server.get("/api/v1/schedules/one/ticks?limit=1").1["ticks"][0].clone();
+    let tick = newest();
+    assert_eq!(
+        (text(&tick, "outcome"), tick.get("action")),
+        ("queued", None)
+    );
+    server.cancel(&first);
+    crate::processes::until("it is launched", || {
+        text(&newest(), "outcome") == "launched"
+    });
+    let action = server.action(text(&newest(), "action"));
+    assert_eq!(text(&action, "schedule"), "one");
 }

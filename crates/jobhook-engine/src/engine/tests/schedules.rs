@@ -314,3 +314,34 @@ async fn a_schedule_that_makes_no_sense_is_refused_and_not_stored() {
     assert!(matches!(error, EngineError::ScheduleName(_)), "{error}");
     assert_eq!(place.store.schedules().await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn what_no_runner_takes_is_blocked_and_a_pause_does_not_take_the_blame() {
+    let place = Place::new();
+    let server = place.server().await;
+    server.put(each_minute()).await;
+    assert_eq!(server.engine.blocked(&each_minute()), None);
+    server.engine.stop().await;
+    let (runner, _) = HandRunner::new("hand", TypeFilter::only(["Other"]), 1);
+    let server = Bench::on(place.store.clone(), place.clock.clone(), vec![runner]).await;
+    let why = server.engine.blocked(&each_minute()).unwrap();
+    assert!(why.starts_with("no runner takes the type `Any`: "), "{why}");
+    place.clock.advance(5 * MINUTE + MINUTE / 2);
+    let engine = &server.engine;
+    let pause = async |name: &str| {
+        engine
+            .pause_schedule(NAME, name.into(), None)
+            .await
+            .unwrap()
+    };
+    pause("ann").await;
+    let untaken = (5, Some(SkipReason::NoRunner), false);
+    assert_eq!(short(&place.history().await), [untaken]);
+    // Nothing is missed for this reason once it is paused.
+    place.clock.advance(2 * MINUTE);
+    pause("bob").await;
+    assert_eq!(short(&place.history().await), [untaken]);
+    engine.resume_schedule(NAME).await.unwrap();
+    let paused = (2, Some(SkipReason::Paused), false);
+    assert_eq!(short(&place.history().await), [untaken, paused]);
+}

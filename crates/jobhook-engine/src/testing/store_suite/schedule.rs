@@ -1,5 +1,7 @@
 //! Schedules: made, paused and taken away; their ticks decided once.
 
+mod pause;
+
 use std::time::Duration;
 
 use jobhook_protocol::Status;
@@ -14,7 +16,9 @@ use crate::schedule::{
 };
 use crate::testing::Clerk;
 use crate::testing::factory::*;
-use crate::write::{PutSchedule, Refusal, ResumeSchedule, Ticked, Write, Written};
+use crate::write::{PauseSchedule, PutSchedule, Refusal, Ticked, Untaken, Write, Written};
+
+pub use pause::*;
 
 const NAME: &str = "nightly";
 
@@ -136,20 +140,17 @@ fn launched(tick: &Tick) -> ActionId {
 }
 
 async fn pause(clerk: &Clerk) -> Answer {
-    let (name, by) = (NAME.to_owned(), "ann".to_owned());
-    let note = Some("holidays".to_owned());
-    clerk.write(Write::PauseSchedule { name, by, note }).await
+    pause_by(clerk, "ann", Some("holidays"), None).await
 }
 
-async fn resume(clerk: &Clerk, missed: Option<Missed>) -> Answer {
-    let schedule = stored(clerk).await;
-    let resume = ResumeSchedule {
-        name: schedule.name,
-        revision: schedule.revision,
-        watermark: schedule.watermark,
-        missed,
+async fn pause_by(clerk: &Clerk, by: &str, note: Option<&str>, untaken: Option<Untaken>) -> Answer {
+    let pause = PauseSchedule {
+        name: NAME.to_owned(),
+        by: by.to_owned(),
+        note: note.map(str::to_owned),
+        untaken,
     };
-    clerk.write(Write::ResumeSchedule(Box::new(resume))).await
+    clerk.write(Write::PauseSchedule(Box::new(pause))).await
 }
 
 async fn delete(clerk: &Clerk, source: Source) -> Answer {
@@ -340,43 +341,6 @@ pub async fn cancel_running_cancels_the_one_before_and_starts_when_it_has_closed
         .chain([replaced, TickOutcome::Launched(last.action)])
         .collect();
     assert_eq!(outcomes(&clerk).await, all);
-}
-
-pub async fn a_paused_schedule_does_not_fire_and_its_history_says_so(clerk: Clerk) {
-    let before = start(&clerk, Overlap::Queue).await;
-    let paused = schedule_of(pause(&clerk).await);
-    let note = paused.paused.clone().unwrap();
-    assert_eq!(
-        (note.by.as_str(), note.note.as_deref()),
-        ("ann", Some("holidays"))
-    );
-    assert_eq!(stored(&clerk).await, paused);
-    let tick = clerk.write(Write::Tick(Box::new(decision(&before, 1))));
-    assert_eq!(tick.await, Err(Refusal::ScheduleMoved));
-    let missed = Missed {
-        first: minute(1),
-        last: firing(3),
-        count: 3,
-        more: false,
-    };
-    let late = clerk.at(minute(5));
-    let resumed = schedule_of(resume(&late, Some(missed.clone())).await);
-    assert_eq!((resumed.paused, resumed.watermark), (None, minute(5)));
-    let ticks = history(&clerk).await;
-    assert_eq!(ticks[0].outcome, TickOutcome::Skipped(SkipReason::Paused));
-    assert_eq!((ticks.len(), ticks[0].count), (1, 3));
-    assert_eq!(resume(&late, None).await, Err(Refusal::NotPaused));
-}
-
-pub async fn nothing_that_waits_is_launched_while_paused(clerk: Clerk) {
-    start(&clerk, Overlap::Queue).await;
-    tick(&clerk, 1).await;
-    tick(&clerk, 2).await;
-    pause(&clerk).await.unwrap();
-    clerk.end(clerk.take().await, exited(0)).await;
-    assert_eq!(clerk.claim_ids(5).await, []);
-    resume(&clerk, None).await.unwrap();
-    clerk.take().await;
 }
 
 pub async fn what_waits_is_skipped_when_the_schedule_is_deleted(clerk: Clerk) {
