@@ -127,6 +127,9 @@ pub enum EngineError {
         "`{0}` is no name for a schedule: use 1 to 128 letters, digits and `_.-`, a letter first, and not `preview`"
     )]
     ScheduleName(String),
+    /// A schedule begins after its end.
+    #[error("the schedule's `start` lies after its `end`, so that it would never fire")]
+    ScheduleEndsFirst,
     /// A schedule launches what no runner takes.
     #[error("{0}")]
     NoRunner(String),

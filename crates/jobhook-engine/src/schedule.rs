@@ -101,6 +101,13 @@ pub struct ScheduleDefinition {
     pub end: Option<Timestamp>,
 }
 
+impl ScheduleDefinition {
+    /// Whether its last moment lies before its first.
+    pub fn ends_first(&self) -> bool {
+        matches!((self.start, self.end), (Some(start), Some(end)) if start > end)
+    }
+}
+
 /// What a tick does while an action of its schedule is live: not final, or with an attempt
 /// that is not closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -51,8 +51,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; with --wait or --follow the action's: 0 SUCCESS, 1 ERROR, 2 TIMEOUT,
-3 CANCELLED; 64 wrong usage, also where the server finds what is wrong (400), 69 no answer from
-the server, 77 denied, 130 Ctrl-C while watching (the action goes on), 70 anything else.
+3 CANCELLED; 64 wrong usage, also where the server finds what is wrong (400, 413, 422), 69 no
+answer from the server, 77 denied, 130 Ctrl-C while watching (the action goes on), 70 anything else.
 
 A server's address is read from JOBHOOK_URL, a token from JOBHOOK_TOKEN.";
 

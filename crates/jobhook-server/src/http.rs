@@ -30,7 +30,7 @@ mod posted;
 mod query;
 mod refusal;
 mod report;
-pub(crate) mod schedule_body;
+mod schedule_body;
 mod scheduled;
 mod schedules;
 mod sse;

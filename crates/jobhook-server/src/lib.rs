@@ -11,6 +11,7 @@ pub mod data_dir;
 mod housekeeping;
 pub mod http;
 pub mod judge;
+mod moment;
 pub mod operations;
 pub mod runner;
 pub mod server;

@@ -21,6 +21,7 @@ mod once;
 mod operation;
 mod permission;
 mod schema;
+mod slip;
 
 pub use catalogue::{Catalogue, EVERY_OPERATION};
 pub use catalogue_error::{CatalogueError, CatalogueFault};

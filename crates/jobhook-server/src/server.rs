@@ -192,6 +192,9 @@ impl ServerBuilder {
         } = &self;
         let hook = config.hook.url.parse()?;
         let catalogue = Arc::new(prospect::catalogue(config, operations)?);
+        for warning in catalogue.warnings() {
+            tracing::warn!("{warning}");
+        }
         let data_dir = DataDir::open(data_directory)?;
         let key = data_dir.master_key()?;
         let store = Arc::new(SqliteStore::open(&data_dir.database(), log_limits(config)).await?);

@@ -87,6 +87,14 @@ pub enum CronError {
         /// The zone that was perhaps meant.
         nearest: Option<String>,
     },
+    /// A name that is not the same zone everywhere.
+    #[error(
+        "`{name}` is not the same time zone on every machine; name one of the IANA database, as Europe/Berlin or UTC are"
+    )]
+    MachineTimezone {
+        /// The first 64 characters of it.
+        name: String,
+    },
 }
 
 impl CronError {
@@ -101,6 +109,7 @@ impl CronError {
             CronError::Syntax { .. } => "syntax",
             CronError::NeverFires { .. } => "never_fires",
             CronError::UnknownTimezone { .. } => "unknown_timezone",
+            CronError::MachineTimezone { .. } => "machine_timezone",
         }
     }
 }

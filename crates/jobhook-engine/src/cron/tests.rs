@@ -136,6 +136,23 @@ fn a_refusal_says_what_is_wrong_and_what_would_be_right() {
 }
 
 #[test]
+fn a_name_that_depends_on_the_machine_is_no_zone() {
+    for name in [
+        "localtime",
+        "LocalTime",
+        "posixrules",
+        "Factory",
+        "Etc/Unknown",
+        "posix/Europe/Berlin",
+        "right/UTC",
+    ] {
+        let error = Cron::parse("@daily", name).unwrap_err();
+        let says = format!("`{name}` is not the same time zone on every machine; ");
+        assert!(error.to_string().starts_with(&says), "{error}");
+    }
+}
+
+#[test]
 fn an_expression_is_kept_as_written_and_a_zone_as_the_database_spells_it() {
     let cron = Cron::parse(" 0 0 * * mon ", "europe/berlin").unwrap();
     assert_eq!(cron.expression(), "0 0 * * mon");

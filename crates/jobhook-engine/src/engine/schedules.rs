@@ -14,7 +14,7 @@ use crate::write::{PauseSchedule, PutSchedule, Refusal, ResumeSchedule, Untaken,
 /// # Errors
 ///
 /// [`EngineError`]: [`EngineError::ScheduleName`], [`EngineError::Cron`],
-/// [`EngineError::NoRunner`].
+/// [`EngineError::ScheduleEndsFirst`], [`EngineError::NoRunner`].
 pub fn check_schedule(
     name: &str,
     definition: &ScheduleDefinition,
@@ -24,6 +24,9 @@ pub fn check_schedule(
         return Err(EngineError::ScheduleName(name.to_owned()));
     }
     let moments = Moments::of(definition)?;
+    if definition.ends_first() {
+        return Err(EngineError::ScheduleEndsFirst);
+    }
     match untaken(&definition.action_type, types) {
         Some(why) => Err(EngineError::NoRunner(why)),
         None => Ok(moments),
@@ -36,7 +39,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError`]: [`EngineError::ScheduleName`], [`EngineError::Cron`],
-    /// [`EngineError::NoRunner`].
+    /// [`EngineError::ScheduleEndsFirst`], [`EngineError::NoRunner`].
     pub fn check_schedule(
         &self,
         name: &str,

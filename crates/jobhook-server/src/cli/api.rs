@@ -51,7 +51,7 @@ impl From<Error> for Failure {
         };
         // What the server finds wrong in a request was written on the command line.
         let refused = |status: u16| match status {
-            400 | 422 => Exit::Usage,
+            400 | 413 | 422 => Exit::Usage,
             _ => denied(status),
         };
         match &error {

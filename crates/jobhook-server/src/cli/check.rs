@@ -59,9 +59,14 @@ pub(crate) async fn run(
         }
         Err(error) => findings.push(Err(chain(&error))),
     }
-    findings.extend(launches(&local.config, &operations));
+    let (launches, warnings) = launches(&local.config, &operations);
+    findings.extend(launches);
     for runner in &local.config.runners {
         findings.extend(self::runner(&local.config, runner, surroundings));
+    }
+    for warning in warnings {
+        let warning = shown(&warning).into_owned();
+        output.note(&format!("warning: {warning}"));
     }
     told(findings, output)
 }
@@ -145,13 +150,15 @@ async fn store(local: &Local) -> Vec<Finding> {
     vec![Ok(line), access]
 }
 
-/// What can be launched by name, by whom it is run, and what is launched by itself.
-fn launches(config: &Config, operations: &Operations) -> Vec<Finding> {
+/// What can be launched by name, by whom it is run, and what is launched by itself; and what is
+/// odd about it.
+fn launches(config: &Config, operations: &Operations) -> (Vec<Finding>, Vec<String>) {
     let catalogue = match prospect::catalogue(config, operations) {
         Ok(catalogue) => Arc::new(catalogue),
         // Without it nobody knows which runner takes what.
-        Err(error) => return vec![Err(chain(&error))],
+        Err(error) => return (vec![Err(chain(&error))], Vec::new()),
     };
+    let warnings = catalogue.warnings().to_vec();
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(self::operations(config, operations, &catalogue).map(Ok));
     let mut types: Option<Vec<TypeFilter>> = Some(Vec::new());
@@ -167,7 +174,7 @@ fn launches(config: &Config, operations: &Operations) -> Vec<Finding> {
     }
     // Where a runner cannot be, what it would take is not known.
     let Some(types) = types else {
-        return findings;
+        return (findings, warnings);
     };
     for schedule in &config.schedules {
         findings.push(match prospect::judge(schedule, &catalogue, &types) {
@@ -175,7 +182,7 @@ fn launches(config: &Config, operations: &Operations) -> Vec<Finding> {
             Err(error) => Err(chain(&error)),
         });
     }
-    findings
+    (findings, warnings)
 }
 
 /// How many operations there are and where from, if there are any.
@@ -263,7 +270,7 @@ mod tests {
         let found = |text: &str, operations: &Operations| {
             std::fs::write(directory.path().join("jobhook.toml"), text).unwrap();
             let surroundings = Surroundings::new(directory.path(), []);
-            launches(&Config::load(None, &surroundings).unwrap(), operations)
+            launches(&Config::load(None, &surroundings).unwrap(), operations).0
         };
         let operations = Operations::new().operation("Try.sum", sum);
         let text = "[schedules.s]\ncron = \"@daily\"\noperation = \"Try.sum\"\ninput = ";

@@ -92,7 +92,7 @@ pub(crate) async fn run(
     if let Some(timeout) = launch.timeout {
         wanted = wanted.timeout(timeout);
     }
-    let launched = launcher.launch(&wanted).await?;
+    let launched = launcher.launch(&wanted).await.map_err(in_flags)?;
     let id = &launched.uuid;
     let watches = launch.wait || launch.follow;
     if !launch.json {
@@ -110,6 +110,35 @@ pub(crate) async fn run(
         Lines::Nowhere
     };
     watch(&launcher, id, lines, launch.json, output).await
+}
+
+/// Says what the server says of a field about the flag that it was filled from.
+fn in_flags(error: jobhook::Error) -> jobhook::Error {
+    const WORDS: [(&str, &str); 7] = [
+        ("the field `operationId`", "`--operation`"),
+        ("the field `type`", "the type"),
+        ("the field `attempts`", "`--attempts`"),
+        ("the field `timeout`", "`--timeout`"),
+        ("`scheduled` cannot be", "`--at` cannot be"),
+        ("the input has", "`--input` has"),
+        ("the arguments have", "`--arguments` have"),
+    ];
+    const OPERATION: (&str, &str) = (
+        "send `operationId` and `input` instead of `type` and `arguments`",
+        "launch it with `--operation` and `--input` instead of a type and `--arguments`",
+    );
+    match error {
+        jobhook::Error::Refused(mut problem) => {
+            let words = WORDS.iter().find_map(|(field, flag)| {
+                let rest = problem.detail.strip_prefix(field)?;
+                Some(format!("{flag}{rest}"))
+            });
+            problem.detail =
+                words.unwrap_or_else(|| problem.detail.replace(OPERATION.0, OPERATION.1));
+            jobhook::Error::Refused(problem)
+        }
+        error => error,
+    }
 }
 
 /// Schedules a launch. A span after a `+` counts from `now`; the server judges everything else.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jobhook_engine::EngineError;
 use jobhook_engine::action::Timeouts;
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::cron::Cron;
@@ -13,6 +14,7 @@ use super::measure::read_a_duration;
 use super::read::{Fault, read};
 use super::section::Judged;
 use super::tree::Node;
+use crate::moment::{self, NoMoment};
 
 /// A schedule and its name.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,26 +126,30 @@ impl Schedule {
             let key = if operation { "operation" } else { "type" };
             return Err(at(key, "it is empty"));
         }
+        let definition = ScheduleDefinition {
+            cron: keys.cron,
+            timezone: keys.timezone,
+            action_type,
+            operation,
+            arguments: arguments.as_ref().map(Json::of),
+            attempts: keys.attempts,
+            timeouts: Timeouts {
+                run: keys.timeout,
+                ..Timeouts::default()
+            },
+            overlap: keys.overlap,
+            catch_up: keys.catch_up,
+            catch_up_window: keys.catch_up_window,
+            jitter: keys.jitter,
+            start: keys.start,
+            end: keys.end,
+        };
+        if definition.ends_first() {
+            return Err(at("end", &EngineError::ScheduleEndsFirst.to_string()));
+        }
         Ok(Schedule {
             name: name.to_owned(),
-            definition: ScheduleDefinition {
-                cron: keys.cron,
-                timezone: keys.timezone,
-                action_type,
-                operation,
-                arguments: arguments.as_ref().map(Json::of),
-                attempts: keys.attempts,
-                timeouts: Timeouts {
-                    run: keys.timeout,
-                    ..Timeouts::default()
-                },
-                overlap: keys.overlap,
-                catch_up: keys.catch_up,
-                catch_up_window: keys.catch_up_window,
-                jitter: keys.jitter,
-                start: keys.start,
-                end: keys.end,
-            },
+            definition,
         })
     }
 }
@@ -167,9 +173,13 @@ fn read_some_duration<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Dur
 fn read_a_moment<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Timestamp>, D::Error> {
     source.deserialize_str(Judged {
         expected: "a time such as \"2026-03-29T00:00:00Z\"",
-        judge: |text| match text.parse::<jiff::Timestamp>() {
-            Ok(at) => Ok(Some(Timestamp(at.as_millisecond()))),
-            Err(_) => Err(format!(
+        judge: |text| match moment::read(text) {
+            Ok(at) => Ok(Some(at)),
+            Err(NoMoment::TooFar) => Err(format!(
+                "`{text}` lies too far ahead: at most \"{}\"",
+                moment::LAST
+            )),
+            Err(NoMoment::Nonsense) => Err(format!(
                 "`{text}` is not a time with its offset, such as \"2026-03-29T00:00:00Z\""
             )),
         },
@@ -267,6 +277,21 @@ mod tests {
                 "cron = \"@daily\"\ntype = \"A\"\nstart = \"tomorrow\"",
                 "jobhook.toml:4:9: schedules.x.start: ",
                 "tomorrow",
+            ),
+            (
+                "cron = \"@daily\"\ntype = \"A\"\nend = \"9999-12-31T23:59:59Z\"",
+                "jobhook.toml:4:7: schedules.x.end: ",
+                "lies too far ahead: at most \"9999-12-30T22:00:00Z\"",
+            ),
+            (
+                "cron = \"@daily\"\ntype = \"A\"\nstart = \"2027-01-01T00:00:00Z\"\nend = \"2026-12-31T00:00:00Z\"",
+                "jobhook.toml:5:7: schedules.x.end: ",
+                "`start` lies after its `end`",
+            ),
+            (
+                "cron = \"@daily\"\ntimezone = \"localtime\"\ntype = \"A\"",
+                "jobhook.toml:3:12: schedules.x.timezone: ",
+                "not the same time zone on every machine",
             ),
             (
                 "cron = \"@daily\"\ntype = \"A\"\noverlap = \"maybe\"",

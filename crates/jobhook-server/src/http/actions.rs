@@ -140,7 +140,7 @@ pub(super) async fn cancel(State(surface): State<Arc<Surface>>, request: Request
     let Named(id) = Named::from_request_parts(&mut posted.head, &()).await?;
     let text = posted.object()?;
     let fields = Fields::read(&text, &["reason"], String::new())?;
-    let reason = fields.parsed("reason", "it must be a text")?;
+    let reason = fields.remark("reason")?;
     let action = surface.engine.cancel(id, posted.grant.name, reason).await?;
     Ok(body::json(&shown(&surface, action).await?))
 }

@@ -1,6 +1,7 @@
 //! JSON objects whose every field is known (clause `API-5`): a misspelt field is told, not
 //! ignored.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jobhook_protocol::{Code, JsonError};
@@ -8,6 +9,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::refusal::{Answered, Refused};
+
+/// How many characters of what a caller sent are told again.
+const SHOWN: usize = 64;
+
+/// How many characters a remark has at most (clause `LIM-9`).
+const LONGEST_REMARK: usize = 1024;
 
 /// An object, with its fields as they were sent.
 #[derive(Debug)]
@@ -27,6 +34,7 @@ impl<'a> Fields<'a> {
         for (at, (name, _)) in fields.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let hint = nearest(name, known);
+                let name = shortened(name);
                 let detail = format!("there is no field `{name}`{place}{hint}");
                 return Err(Refused::new(Code::UnknownField, detail));
             }
@@ -54,6 +62,17 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
+    /// A text in which somebody says why, to be shown to others (clause `LIM-9`).
+    pub(super) fn remark(&self, name: &str) -> Answered<Option<String>> {
+        let remark: Option<String> = self.parsed(name, "it must be a text")?;
+        let length = remark.as_ref().map_or(0, |remark| remark.chars().count());
+        if length > LONGEST_REMARK {
+            let expected = format!("it has {length} characters; at most 1,024 are taken");
+            return Err(self.invalid(name, &expected));
+        }
+        Ok(remark)
+    }
+
     /// A field that cannot be as it is.
     pub(super) fn invalid(&self, name: &str, expected: &str) -> Refused {
         invalid(name, &self.place, expected)
@@ -63,6 +82,14 @@ impl<'a> Fields<'a> {
 fn invalid(name: &str, place: &str, expected: &str) -> Refused {
     let detail = format!("the field `{name}`{place} is invalid: {expected}");
     Refused::new(Code::InvalidField, detail)
+}
+
+/// The beginning of a text that a caller sent, to be told again.
+pub(super) fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// The known name that is meant by `name`, as the end of a sentence; empty if none is near.

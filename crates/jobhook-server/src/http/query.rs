@@ -7,7 +7,7 @@ use axum::extract::Query;
 use axum::http::Uri;
 use jobhook_protocol::Code;
 
-use super::fields::nearest;
+use super::fields::{nearest, shortened};
 use super::refusal::{Answered, Refused};
 
 /// The parameters of a request.
@@ -22,6 +22,7 @@ impl Parameters {
         for (name, _) in &pairs {
             if !known.contains(&name.as_str()) {
                 let hint = nearest(name, known);
+                let name = shortened(name);
                 return Err(invalid(&format!(
                     "there is no parameter `{name}` here{hint}"
                 )));
@@ -75,6 +76,8 @@ impl Parameters {
 }
 
 pub(super) fn impossible(name: &str, value: impl Display, expected: &str) -> Refused {
+    let value = value.to_string();
+    let value = shortened(&value);
     invalid(&format!(
         "`{name}` cannot be `{value}`: it must be {expected}"
     ))

@@ -126,7 +126,9 @@ impl From<EngineError> for Refused {
     fn from(error: EngineError) -> Refused {
         match error {
             EngineError::Refused(refusal) => refusal.into(),
-            EngineError::Cron(_) | EngineError::ScheduleName(_) => {
+            EngineError::Cron(_)
+            | EngineError::ScheduleName(_)
+            | EngineError::ScheduleEndsFirst => {
                 Refused::new(Code::InvalidSchedule, error.to_string())
             }
             EngineError::NoRunner(_) => Refused::new(Code::NoRunner, error.to_string()),

@@ -12,6 +12,7 @@ use super::body::time;
 use super::fields::Fields;
 use super::launch;
 use super::refusal::Answered;
+use crate::moment::{self, NoMoment};
 
 /// The default of `catchUpWindow`.
 const WINDOW: Duration = Duration::from_secs(3600);
@@ -56,8 +57,8 @@ pub(super) fn read(text: &str, terms: &launch::Terms<'_>) -> Answered<ScheduleDe
         },
         catch_up_window: length(&fields, "catchUpWindow")?.unwrap_or(WINDOW),
         jitter: length(&fields, "jitter")?.unwrap_or_default(),
-        start: moment(&fields, "start")?,
-        end: moment(&fields, "end")?,
+        start: moment_of(&fields, "start")?,
+        end: moment_of(&fields, "end")?,
     })
 }
 
@@ -110,17 +111,18 @@ fn length(fields: &Fields<'_>, name: &str) -> Answered<Option<Duration>> {
         .ok_or_else(|| fields.invalid(name, expected))
 }
 
-fn moment(fields: &Fields<'_>, name: &str) -> Answered<Option<Timestamp>> {
+fn moment_of(fields: &Fields<'_>, name: &str) -> Answered<Option<Timestamp>> {
     let expected = "it must be a time with its offset, such as \"2026-03-29T00:00:00Z\"";
     let text: Option<String> = fields.parsed(name, expected)?;
-    text.map(|text| read_moment(&text).ok_or_else(|| fields.invalid(name, expected)))
-        .transpose()
-}
-
-/// RFC 3339, with an offset.
-pub(crate) fn read_moment(text: &str) -> Option<Timestamp> {
-    let at: jiff::Timestamp = text.parse().ok()?;
-    Some(Timestamp(at.as_millisecond()))
+    let read = |text: String| match moment::read(&text) {
+        Ok(at) => Ok(at),
+        Err(NoMoment::Nonsense) => Err(fields.invalid(name, expected)),
+        Err(NoMoment::TooFar) => {
+            let expected = format!("it lies too far ahead: at most {}", moment::LAST);
+            Err(fields.invalid(name, &expected))
+        }
+    };
+    text.map(read).transpose()
 }
 
 /// A schedule as it is shown.

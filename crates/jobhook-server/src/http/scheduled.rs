@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp as Moment;
 use jobhook_engine::clock::Timestamp;
 use jobhook_protocol::Code;
 
+use super::fields::shortened;
 use super::refusal::{Answered, Refused};
+use crate::moment::{self, NoMoment};
 
 /// How long ago a scheduled time may be: clocks differ, and requests take their time.
 const PAST: Duration = Duration::from_secs(60);
@@ -54,11 +55,12 @@ impl Horizon {
                 i64::MAX
             };
             text.parse().unwrap_or(far)
-        } else if text.contains('[') {
-            return Err(refused(field, text, EXPECTED));
         } else {
-            let moment: Moment = text.parse().map_err(|_| refused(field, text, EXPECTED))?;
-            moment.as_millisecond()
+            match moment::read(text) {
+                Ok(at) => at.0,
+                Err(NoMoment::TooFar) => i64::MAX,
+                Err(NoMoment::Nonsense) => return Err(refused(field, text, EXPECTED)),
+            }
         };
         let behind = self.now.since(Timestamp(at));
         if behind > PAST {
@@ -85,9 +87,7 @@ fn is_whole(text: &str) -> bool {
 }
 
 fn refused(field: &str, text: &str, why: &str) -> Refused {
-    let shown: String = text.chars().take(64).collect();
-    let more = if shown.len() < text.len() { "…" } else { "" };
-    let detail = format!("`{field}` cannot be `{shown}{more}`: {why}");
+    let detail = format!("`{field}` cannot be `{}`: {why}", shortened(text));
     Refused::new(Code::InvalidTime, detail)
 }
 

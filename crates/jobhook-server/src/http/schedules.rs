@@ -112,7 +112,7 @@ pub(super) async fn pause(State(surface): State<Arc<Surface>>, request: Request)
     let Named(name) = Named::from_request_parts(&mut posted.head, &()).await?;
     let text = posted.object()?;
     let fields = Fields::read(&text, &["note"], String::new())?;
-    let note = fields.parsed("note", "it must be a text")?;
+    let note = fields.remark("note")?;
     let paused = surface
         .engine
         .pause_schedule(&name, posted.grant.name, note)

@@ -14,6 +14,7 @@ use super::mismatch::Mismatch;
 use super::operation::Operation;
 use super::permission::Permission;
 use super::schema::Schema;
+use super::slip::PERMISSION;
 
 /// The original's type of an action that is an operation; in a runner's `actions` it stands for
 /// every operation there is.
@@ -28,6 +29,8 @@ pub struct Catalogue {
     applications: Vec<Application>,
     /// Whether any operation says what it gives back.
     has_outputs: bool,
+    /// What is odd, and refuses nothing.
+    warnings: Vec<String>,
 }
 
 /// A schema, and who defined it.
@@ -49,11 +52,19 @@ impl Catalogue {
         let mut catalogue = Catalogue::default();
         for path in files {
             let origin = path.display().to_string();
-            let definitions = definitions_file::read(&directory.join(path));
-            let definitions = definitions.map_err(|error| CatalogueError {
+            let refused = |fault| CatalogueError {
                 origin: origin.clone(),
-                fault: CatalogueFault::Unreadable(error),
-            })?;
+                fault,
+            };
+            let (definitions, slips) = definitions_file::read(&directory.join(path))
+                .map_err(|error| refused(CatalogueFault::Unreadable(error)))?;
+            for slip in slips {
+                if slip.meant == PERMISSION {
+                    return Err(refused(CatalogueFault::NearPermission(slip.to_string())));
+                }
+                let warning = format!("operations: {origin}: {slip}");
+                catalogue.warnings.push(warning);
+            }
             catalogue.add(definitions, &origin)?;
         }
         Ok(catalogue)
@@ -171,6 +182,11 @@ impl Catalogue {
                 Ok(())
             }
         }
+    }
+
+    /// What is odd about the files it was read from, in sentences.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The operation with this id.

@@ -71,6 +71,11 @@ pub enum CatalogueFault {
         /// What is wrong.
         error: SchemaError,
     },
+    /// A member is nearly a permission.
+    #[error(
+        "{0} Correct it, or call it something else: without its permission everybody may launch it"
+    )]
+    NearPermission(String),
     /// A permission is not understood.
     #[error("the permission of the operation `{operation}` is not understood: {error}")]
     Permission {

@@ -3,15 +3,18 @@
 //! One of two definitions of a name would be ignored, and with it maybe a permission: see
 //! [`once`](super::once).
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use jobhook_protocol::operation::{Application, Definition, Definitions};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::once::Once;
+use super::slip::Slip;
 
 /// The largest file, in bytes: some hundred thousand operations.
 const MAX_SIZE: u64 = 64 << 20;
@@ -21,7 +24,7 @@ const MAX_SIZE: u64 = 64 << 20;
 /// # Errors
 ///
 /// That of the system; `InvalidData` names the line and column.
-pub(super) fn read(path: &Path) -> io::Result<Definitions> {
+pub(super) fn read(path: &Path) -> io::Result<(Definitions, Vec<Slip>)> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(
@@ -38,23 +41,38 @@ pub(super) fn read(path: &Path) -> io::Result<Definitions> {
     parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-fn parse(bytes: &[u8]) -> serde_json::Result<Definitions> {
+fn parse(bytes: &[u8]) -> serde_json::Result<(Definitions, Vec<Slip>)> {
     /// A file with other members is fine: the original's may have more.
     #[derive(Deserialize)]
     #[serde(expecting = "an object with operations")]
     struct Members {
         #[serde(default)]
         application: Application,
-        operations: Once<Definition>,
+        operations: Once<Written>,
         #[serde(default)]
         schemas: Once<Value>,
     }
+    /// So is a definition, but a slip of the hand is told.
+    #[derive(Deserialize)]
+    struct Written {
+        #[serde(flatten)]
+        definition: Definition,
+        #[serde(flatten)]
+        others: BTreeMap<String, IgnoredAny>,
+    }
     let members: Members = serde_json::from_slice(bytes)?;
-    Ok(Definitions {
+    let mut slips = Vec::new();
+    let operations = members.operations.0.into_iter().map(|(id, written)| {
+        let others = written.others.keys();
+        slips.extend(others.filter_map(|other| Slip::of(&id, other)));
+        (id, written.definition)
+    });
+    let definitions = Definitions {
         application: members.application,
-        operations: members.operations.0,
+        operations: operations.collect(),
         schemas: members.schemas.0,
-    })
+    };
+    Ok((definitions, slips))
 }
 
 #[cfg(test)]
@@ -64,7 +82,8 @@ mod tests {
     #[test]
     fn what_webda_answers_is_read() {
         let text = br#"{"application":{"name":"peer-remote","version":"0.1.0"},"operations":{"User.Revoke":{"id":"User.Revoke","input":"userservice.revoke.input","service":"UserService","method":"revoke"},"User.Ping":{"id":"User.Ping"}},"schemas":{"userservice.revoke.input":{"type":"object","properties":{"id":{"type":"string"}},"required":["id"]}},"other":1}"#;
-        let definitions = parse(text).unwrap();
+        let (definitions, slips) = parse(text).unwrap();
+        assert_eq!(slips, []);
         assert_eq!(definitions.application.name, "peer-remote");
         assert_eq!(definitions.operations.len(), 2);
         assert_eq!(definitions.schemas.len(), 1);

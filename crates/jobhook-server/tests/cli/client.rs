@@ -334,7 +334,7 @@ fn what_the_server_finds_wrong_in_a_request_is_64_as_wrong_usage_is() {
     let expression = ["schedules", "preview", "--cron", "BAD"];
     for code in Code::ALL {
         let expected = match code.status() {
-            400 | 422 => 64,
+            400 | 413 | 422 => 64,
             401 | 403 => 77,
             _ => 70,
         };

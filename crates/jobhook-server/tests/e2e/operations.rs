@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::command::{JOBHOOK, text};
+use crate::command::{JOBHOOK, shell, text};
 use crate::server::{Folder, Server};
 
 /// A folder that holds a definitions file, and a configuration with a runner for it.
@@ -112,6 +112,11 @@ fn a_server_does_not_start_with_a_definition_that_is_wrong() {
             broken(json!({"id": "A", "input": "t"}), json!({})),
             "the schema `t`, which is not there",
         ),
+        (
+            broken(json!({"id": "A", "permision": "name = 'ops'"}), json!({})),
+            "the operation `A` has a member `permision`, which means nothing; did you mean `permission`? \
+             Correct it, or call it something else: without its permission everybody may launch it",
+        ),
     ] {
         let (folder, config) = definitions(&operations);
         let file = folder.path("jobhook.toml");
@@ -149,4 +154,56 @@ fn two_files_may_not_define_one_operation() {
         "{}",
         ended.out
     );
+}
+
+#[test]
+fn a_member_that_is_nearly_another_is_told_and_one_that_others_read_is_not() {
+    let odd = json!({"id": "A", "inptu": "s", "service": "Any", "method": "any"});
+    let (folder, config) = definitions(&json!({"operations": {"A": odd}}));
+    std::fs::write(folder.path("jobhook.toml"), config).unwrap();
+    let ended = folder.run(&["check"]);
+    let said = ended.err.replace(&*folder.path("").to_string_lossy(), "@/");
+    assert_eq!(
+        (ended.code, said.as_str()),
+        (
+            Some(0),
+            "warning: operations: @/operations.json: the operation `A` has a member `inptu`, \
+             which means nothing; did you mean `input`?\n"
+        )
+    );
+}
+
+#[test]
+fn what_the_server_refuses_of_a_launch_is_said_in_the_words_of_the_command_line() {
+    let (_folder, config) = definitions(&doubling());
+    let limits = "[limits]\narguments = \"1KiB\"\n";
+    let server = Server::start(&(config + limits + &shell("Any", "true", "")));
+    let long = format!("\"{}\"", "x".repeat(2000));
+    for (args, says) in [
+        (
+            &["launch", "Number.Double"][..],
+            "error: `Number.Double` is an operation: launch it with `--operation` and `--input` \
+             instead of a type and `--arguments`, so that its input is checked (",
+        ),
+        (
+            &["launch", "--operation", ""],
+            "error: `--operation` is invalid: it must be a text that is not empty (invalid_field)",
+        ),
+        (
+            &["launch", "Any", "--at", "tomorrow"],
+            "error: `--at` cannot be `tomorrow`: it must be milliseconds since 1970",
+        ),
+        (
+            &["launch", "Any", "--arguments", &long],
+            "error: `--arguments` have 2002 bytes; at most 1024 are taken (body_too_large)",
+        ),
+    ] {
+        let ended = server.run(args);
+        assert_eq!(
+            (ended.code, ended.out.as_str()),
+            (Some(64), ""),
+            "{ended:?}"
+        );
+        assert!(ended.err.starts_with(says), "{}", ended.err);
+    }
 }

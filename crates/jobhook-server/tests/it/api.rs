@@ -281,6 +281,22 @@ async fn cancel_takes_a_reason_and_nothing_else() {
         .post(&path, r#"{"reason":7}"#)
         .await
         .refusal(400, "invalid_field");
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(1025));
+    let detail = server
+        .post(&path, &long)
+        .await
+        .refusal(400, "invalid_field");
+    assert!(detail.ends_with("at most 1,024 are taken"), "{detail}");
+    let long = format!(r#"{{"{}":1}}"#, "é".repeat(5000));
+    let detail = server
+        .post(&path, &long)
+        .await
+        .refusal(400, "unknown_field");
+    let shown = format!(
+        "there is no field `{}…`; known are `reason`",
+        "é".repeat(64)
+    );
+    assert_eq!(detail, shown);
     for body in ["[]", "null", "x", r#""why""#] {
         server
             .post(&path, body)

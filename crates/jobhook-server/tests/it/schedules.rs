@@ -169,6 +169,18 @@ async fn what_makes_no_sense_is_refused_and_nothing_is_stored() {
             "invalid_field",
         ),
         (
+            r#"{"cron":"@daily","type":"Any","end":"9999-12-31T23:59:59Z"}"#,
+            "invalid_field",
+        ),
+        (
+            r#"{"cron":"@daily","type":"Any","start":"2027-01-01T00:00:00Z","end":"2026-12-31T00:00:00Z"}"#,
+            "invalid_schedule",
+        ),
+        (
+            r#"{"cron":"@daily","timezone":"localtime","type":"Any"}"#,
+            "invalid_schedule",
+        ),
+        (
             r#"{"cron":"@daily","type":"Any","jitter":-1}"#,
             "invalid_field",
         ),
@@ -196,4 +208,32 @@ async fn what_makes_no_sense_is_refused_and_nothing_is_stored() {
         let unknown = server.post(&path, "").await;
         unknown.refusal(404, "schedule_not_found");
     }
+}
+
+#[tokio::test]
+async fn a_time_beyond_the_last_year_is_too_far_and_not_misspelt() {
+    let server = Server::start().await;
+    let body = r#"{"cron":"@daily","type":"Any","end":"9999-12-31T23:59:59Z"}"#;
+    let detail = put(&server, ONE, body).await.refusal(400, "invalid_field");
+    assert!(
+        detail.ends_with("it lies too far ahead: at most 9999-12-30T22:00:00Z"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn a_note_has_at_most_1024_characters_and_stays_if_nothing_new_is_said() {
+    let server = Server::start().await;
+    made(&server).await;
+    let pause = format!("{ONE}/pause");
+    let note = |length: usize| format!(r#"{{"note":"{}"}}"#, "ä".repeat(length));
+    let refused = server.post(&pause, &note(1025)).await;
+    assert_eq!(
+        refused.refusal(400, "invalid_field"),
+        "the field `note` is invalid: it has 1025 characters; at most 1,024 are taken"
+    );
+    assert_eq!(server.get(ONE).await.expect(200).get("paused"), None);
+    let paused = server.post(&pause, &note(1024)).await.expect(200);
+    let again = server.post(&pause, "").await.expect(200);
+    assert_eq!(again["paused"], paused["paused"]);
 }
