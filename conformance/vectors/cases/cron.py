@@ -150,6 +150,8 @@ REFUSED = [
     ("an offset for a zone", "an offset has no summer time", "0 0 * * *", "+02:00", "unknown_timezone"),
     ("empty zone", "the caller says UTC if it means UTC", "0 0 * * *", "", "unknown_timezone"),
     ("a path for a zone", "names, not files", "0 0 * * *", "../../etc/localtime", "unknown_timezone"),
+    ("the zone of the machine", "each machine has another", "0 0 * * *", "localtime", "machine_timezone"),
+    ("a zone by other rules", "only some systems have them", "0 0 * * *", "right/UTC", "machine_timezone"),
 ]
 
 

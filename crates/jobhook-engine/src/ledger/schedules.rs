@@ -251,7 +251,9 @@ async fn fire(
             let action = live.first().copied().unwrap_or(action);
             return Ok(Err(Refusal::Overlaps { action }));
         }
-        Overlap::Queue if queued >= MAX_QUEUED => return Ok(Err(Refusal::QueueFull { queued })),
+        Overlap::Queue if busy && queued >= MAX_QUEUED => {
+            return Ok(Err(Refusal::QueueFull { queued }));
+        }
         Overlap::Queue if busy => return Ok(Ok(TickOutcome::Queued(action))),
         Overlap::CancelRunning if busy => {
             skip_queued(transaction, rows, name, SkipReason::Replaced).await?;

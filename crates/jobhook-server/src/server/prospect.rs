@@ -1,5 +1,6 @@
-//! What a server would be made of, before anything of it is opened or started: its operations,
-//! its runners and their types, and whether its schedules can be.
+//! What a server would be made of: its operations, its runners and their types, and whether its
+//! schedules can be. Nothing is opened or written, and no job is started; a ServiceRunner's
+//! threads are idle and go with it.
 //!
 //! A start takes the first thing that is wrong, `jobhook check` everything. Both ask here, so
 //! that one finds what the other refuses.
