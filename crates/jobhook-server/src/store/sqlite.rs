@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! apply ──▶ writer (one connection, on the caller's thread) ──▶ transaction
+//!             │ so many pages: checkpointer (a connection and a thread of its own)
 //! reads ──▶ readers (a few connections, on threads of their own): a snapshot of the last commit
 //! ```
 //!
@@ -21,6 +22,7 @@
 //!   [`warm`].
 
 mod binds;
+mod checkpointer;
 mod columns;
 mod crash_points;
 mod flush;
@@ -39,6 +41,7 @@ mod warm;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
@@ -52,6 +55,7 @@ use jobhook_engine::store::{ActionQuery, Store, StoreError, Wake};
 use jobhook_engine::write::Write;
 use rusqlite::{CachedStatement, Connection};
 
+use checkpointer::Checkpointer;
 pub use open::OpenError;
 use readers::Readers;
 use transaction::SqliteTransaction;
@@ -61,6 +65,7 @@ use writer::{Session, Writer};
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
+    checkpointer: Arc<Checkpointer>,
     readers: Readers,
     limits: LogLimits,
     installation: String,
@@ -76,25 +81,35 @@ impl SqliteStore {
     ///
     /// [`OpenError`]; nothing was changed then.
     pub async fn open(path: &Path, limits: LogLimits) -> Result<SqliteStore, OpenError> {
-        let open::Opened {
-            writer,
-            readers,
-            installation,
-        } = {
-            let path = path.to_owned();
-            joined(tokio::task::spawn_blocking(move || open::open(&path)).await)?
-        };
-        Ok(SqliteStore {
-            writer: Writer::new(writer),
-            readers: Readers::new(readers),
-            limits,
-            installation,
-        })
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || {
+            let open::Opened {
+                writer,
+                checkpointer,
+                readers,
+                installation,
+            } = open::open(&path)?;
+            let writer = Writer::new(writer);
+            let checkpointer = writer.check_with(checkpointer);
+            Ok(SqliteStore {
+                checkpointer: checkpointer.map_err(|source| OpenError::Unwritable {
+                    path,
+                    source: source.into(),
+                })?,
+                writer,
+                readers: Readers::new(readers),
+                limits,
+                installation,
+            })
+        });
+        joined(opened.await)
     }
 
     /// Waits for what is under way and closes the database, which folds its log into it.
     pub async fn close(&self) {
         self.readers.close().await;
+        let checkpointer = Arc::clone(&self.checkpointer);
+        let _ = tokio::task::spawn_blocking(move || checkpointer.close()).await;
         if let Err(error) = self.writer.close().await {
             tracing::warn!(%error, "The database was not closed properly");
         }

@@ -82,6 +82,7 @@ pub enum OpenError {
 /// An open database.
 pub(super) struct Opened {
     pub(super) writer: Connection,
+    pub(super) checkpointer: Connection,
     pub(super) readers: Vec<Connection>,
     pub(super) installation: String,
 }
@@ -124,19 +125,21 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     connection.close().map_err(|(_, error)| meaning(error))?;
 
     let writer = connect(path, WRITER).map_err(meaning)?;
+    let checkpointer = connect(path, CHECKPOINTER).map_err(meaning)?;
     let readers = (0..READERS).map(|_| connect(path, READER));
     let readers = readers.collect::<Result<_, _>>().map_err(meaning)?;
     Ok(Opened {
         writer,
+        checkpointer,
         readers,
         installation,
     })
 }
 
-/// Folding 16 MiB at a time back into the database keeps hot pages from being written over and
-/// over; what a burst left of the log is cut off.
-const WRITER: &str = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; \
-    PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
+/// What a burst left of the log is cut off.
+const WRITER: &str = "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
+
+const CHECKPOINTER: &str = "PRAGMA synchronous = FULL;";
 
 const READER: &str = "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;";
 

@@ -1,12 +1,14 @@
 //! The one connection that writes. Writers wait for each other here and not for the
 //! database's lock.
 
+use std::io;
 use std::sync::Arc;
 
 use jobhook_engine::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
+use super::checkpointer::Checkpointer;
 use super::warm::Warm;
 use super::{blocking, failure};
 
@@ -30,6 +32,11 @@ impl Writer {
         Writer {
             session: Arc::new(Mutex::new(Some(Session { connection, warm }))),
         }
+    }
+
+    /// Has `connection` make the checkpoints, on a thread of its own. Blocks.
+    pub(super) fn check_with(&self, connection: Connection) -> io::Result<Arc<Checkpointer>> {
+        Checkpointer::start(connection, &self.session).map(Arc::new)
     }
 
     /// Waits for the connection; no transaction is open on it.
