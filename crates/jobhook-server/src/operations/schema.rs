@@ -50,6 +50,8 @@ pub struct Schema {
     extent: Extent,
     /// Whether parts refer to parts.
     refers: bool,
+    /// Whether patterns may go back over names.
+    names_back: bool,
     /// Always there, until it is let go of.
     validator: Option<Validator<Metered>>,
 }
@@ -78,18 +80,20 @@ impl Schema {
             });
         }
         let extent = Extent::of(source);
-        let compiled = with_room(extent.parts + META * depth(source), || {
-            build(source).map_err(|error| SchemaError::of(source, &error))
-        });
         let too_large = || SchemaError {
             place: String::new(),
             what: format!("its {} parts are too many", extent.parts),
         };
+        let compiled = with_room(extent.parts + META * depth(source), || {
+            build(source).map_err(|error| SchemaError::of(source, &error))
+        });
+        let (validator, names_back) = compiled.ok_or_else(too_large)??;
         Ok(Schema {
             source: source.clone(),
             extent,
             refers: room::refers(source),
-            validator: Some(compiled.ok_or_else(too_large)??),
+            names_back,
+            validator: Some(validator),
         })
     }
 
@@ -128,13 +132,14 @@ impl Schema {
         let Some(validator) = &self.validator else {
             return Ok(());
         };
+        let too_long = || Mismatch::of("", "it takes too long to judge by its schema");
+        if self.names_back && longest_name(value) > pattern::LONGEST {
+            return Err(too_long());
+        }
         match meter::within(end, || validator.is_valid(Part(value))) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(Spent) => {
-                let what = "it takes too long to judge by its schema";
-                return Err(Mismatch::of("", what));
-            }
+            Err(Spent) => return Err(too_long()),
         }
         // To say where, each branch of each reference is followed anew: that doubles with every
         // level, while to say whether takes each only once.
@@ -164,19 +169,23 @@ impl Schema {
     }
 }
 
-/// Compiles for values that count who looks at them; patterns are matched in one pass if all of
-/// them can be.
-fn build(source: &Value) -> Result<Validator<Metered>, ValidationError<'static>> {
+/// Compiles for values that count who looks at them, and says whether patterns may go back over
+/// names; all that can be matched in one pass is.
+fn build(source: &Value) -> Result<(Validator<Metered>, bool), ValidationError<'static>> {
     let watched = metered::watched(source);
     let options = || jsonschema::options_for::<Metered>().with_retriever(Outside);
-    let forward = options().with_pattern_options(PatternOptions::regex());
-    forward.build(&watched).or_else(|_| {
-        let back = PatternOptions::fancy_regex().backtrack_limit(MAX_STEPS);
-        let options = options().with_pattern_options(back);
-        options
-            .with_keyword("pattern", Pattern::compile)
-            .build(&watched)
-    })
+    let forward = || options().with_pattern_options(PatternOptions::regex());
+    if let Ok(validator) = forward().build(&watched) {
+        return Ok((validator, false));
+    }
+    let forward = forward().with_keyword("pattern", Pattern::compile);
+    if let Ok(validator) = forward.build(&watched) {
+        return Ok((validator, false));
+    }
+    let back = PatternOptions::fancy_regex().backtrack_limit(MAX_STEPS);
+    let options = options().with_pattern_options(back);
+    let options = options.with_keyword("pattern", Pattern::compile);
+    options.build(&watched).map(|validator| (validator, true))
 }
 
 impl Drop for Schema {
@@ -263,5 +272,23 @@ fn depth(value: &Value) -> usize {
     deepest
 }
 
+/// How many bytes the longest name has.
+fn longest_name(value: &Value) -> usize {
+    let (mut longest, mut waiting) = (0, vec![value]);
+    while let Some(value) = waiting.pop() {
+        match value {
+            Value::Object(members) => {
+                longest = members.keys().map(String::len).fold(longest, usize::max);
+                waiting.extend(members.values());
+            }
+            Value::Array(items) => waiting.extend(items),
+            _ => {}
+        }
+    }
+    longest
+}
+
+#[cfg(test)]
+mod endless;
 #[cfg(test)]
 mod tests;
