@@ -1,7 +1,8 @@
 //! JSON Schemas, compiled once (clauses `OP-5`, `OP-6`).
 //!
-//! A schema that says no `$schema` is one of 2020-12. It may refer to parts of itself only: what
-//! lies elsewhere is never fetched, and the schema is refused.
+//! A schema that says no `$schema` is one of 2020-12. It may refer to parts of itself only, and to
+//! the schema that all schemas of its dialect fit: what lies elsewhere is never fetched, and the
+//! schema is refused.
 //!
 //! Schemas are written by operators and values come from callers, and some schemas make little of
 //! most values and far too much of a few: patterns that go back, branches that double with every
@@ -25,14 +26,11 @@ use serde_json::Value;
 use self::meter::Spent;
 use self::metered::{Metered, Part};
 use self::pattern::{MAX_STEPS, Pattern};
-use self::room::{Extent, with_room};
+use self::room::{Extent, META, with_room};
 use super::mismatch::{Fault, Mismatch, NAMED, value_of};
 
 /// How deep a schema may nest.
 const MAX_DEPTH: usize = 128;
-
-/// How many parts of the schema of schemas look at one place of a schema, at most.
-const META: usize = 16;
 
 /// How deep a value may nest for its faults to be told, where parts of the schema refer to parts.
 const TOLD: usize = 8;

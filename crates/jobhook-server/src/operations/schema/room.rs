@@ -22,6 +22,9 @@ const FREE: usize = 512 << 10;
 /// The most that is set aside, in bytes.
 const MOST: usize = 2 << 30;
 
+/// How many parts of the schema of schemas look at one place of a schema, at most.
+pub(super) const META: usize = 16;
+
 /// Keywords whose schemas look at a part of the value.
 const INWARD: [&str; 9] = [
     "properties",
@@ -55,7 +58,13 @@ pub(super) struct Extent {
 impl Extent {
     pub(super) fn of(schema: &Value) -> Extent {
         let parts = parts(schema);
-        let chain = longest(schema, &parts).unwrap_or(parts.len());
+        // What is referred to by an address may be the schema of schemas.
+        let foreign = |part: &&Value| {
+            let target = part.get("$ref").and_then(Value::as_str);
+            target.is_some_and(|target| !target.starts_with('#'))
+        };
+        let known = if parts.iter().any(foreign) { META } else { 0 };
+        let chain = longest(schema, &parts).unwrap_or(parts.len() + known);
         Extent {
             parts: parts.len(),
             chain,
@@ -212,12 +221,13 @@ mod tests {
         for schema in [
             json!({"allOf": [{"$ref": "#"}]}),
             json!({"allOf": [{"$dynamicRef": "#x"}]}),
-            json!({"allOf": [{"$ref": "other#/a"}]}),
             json!({"allOf": [{"$ref": "#anchor"}]}),
         ] {
             let extent = Extent::of(&schema);
             assert_eq!(extent.chain, extent.parts, "{schema}");
         }
+        let extent = Extent::of(&json!({"allOf": [{"$ref": "other#/a"}]}));
+        assert_eq!(extent.chain, extent.parts + META);
     }
 
     #[test]

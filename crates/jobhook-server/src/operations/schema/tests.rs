@@ -202,3 +202,33 @@ fn branches_that_all_go_on_do_not_multiply() {
         assert!(found[0].1.contains("too deep to say where"), "{found:?}");
     }
 }
+
+#[test]
+fn the_schema_of_its_own_dialect_is_known_and_none_of_another() {
+    let addresses = [
+        "http://json-schema.org/draft-07/schema#",
+        "https://json-schema.org/draft/2019-09/schema",
+        "https://json-schema.org/draft/2020-12/schema",
+    ];
+    for own in addresses {
+        for address in addresses {
+            let schema = json!({"$schema": own, "properties": {"schema": {"$ref": address}}});
+            if address != own {
+                refused(
+                    &schema,
+                    "/properties/schema/$ref",
+                    "nothing is ever fetched",
+                );
+                continue;
+            }
+            assert_eq!(faults(&schema, r#"{"schema":{"type":"object"}}"#), []);
+            assert_eq!(faults(&schema, r#"{"schema":{"type":3}}"#).len(), 1);
+            for word in ["not", "items"] {
+                let deep = (0..120).fold(json!(true), |deep, _| json!({word: deep}));
+                assert_eq!(faults(&schema, &json!({"schema": deep}).to_string()), []);
+                let deep = (0..40).fold(json!(3), |deep, _| json!({word: {"anyOf": [deep]}}));
+                assert_ne!(faults(&schema, &json!({"schema": deep}).to_string()), []);
+            }
+        }
+    }
+}
