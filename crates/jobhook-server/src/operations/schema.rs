@@ -6,7 +6,7 @@
 //!
 //! Schemas are written by operators and values come from callers, and some schemas make little of
 //! most values and far too much of a few: patterns that go back, branches that double with every
-//! level. So the work of one judgement is bounded: it ends after [`LIMIT`] of processor time, in
+//! level. So the work of one judgement is bounded: it ends after `LIMIT` of processor time, in
 //! the thread where it began, and the value is refused (clause `LIM-9`). A value of 10 MiB takes
 //! a small part of that by a schema that does not multiply.
 

@@ -1,11 +1,11 @@
 //! How much work judging may be.
 //!
-//! Work is counted where it touches the value ([`touch`]), and every so many touches the clock is
+//! Work is counted where it touches the value (`touch`), and every so many touches the clock is
 //! asked how much processor time the thread has had since. The time of the processor, not that of
 //! the wall: a busy machine refuses nothing that a quiet one takes.
 //!
 //! The judges of schemas know no way to stop. So what has had its time is unwound, up to
-//! [`within`]; nothing goes on after that. No judge holds a lock or writes what outlives it, and
+//! `within`; nothing goes on after that. No judge holds a lock or writes what outlives it, and
 //! the hook for panics is not called.
 //!
 //! Nothing here knows schemas.

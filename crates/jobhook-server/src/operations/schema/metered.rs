@@ -3,7 +3,7 @@
 //! To judge a value, a schema has to look at it, however it is written. So the counting is here,
 //! and not in the schema: every look is one touch, and a long text, or a comparison that goes
 //! deep, is as many as it is long. The only parts that do not look are those that hand the whole
-//! value on to others; [`watched`] makes them.
+//! value on to others; `watched` makes them.
 
 use std::borrow::Cow;
 
