@@ -3,7 +3,7 @@
 //! A launch is a plain one, `type` and `arguments`, or one of an operation, `operationId` and
 //! `input`. An operation is judged here, before anything is stored.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use jobhook_engine::Launch;
@@ -40,6 +40,10 @@ const LONGEST_TYPE: usize = 256;
 /// How many launches one request may hold: they share a transaction, and everybody waits for it
 /// (clause `LIM-6`).
 const MOST_LAUNCHES: usize = 1000;
+
+/// How long the launches of one request may take to be judged, each on its own bounded already
+/// (clause `LIM-10`).
+const LONGEST_JUDGED: Duration = Duration::from_secs(10);
 
 /// By what launches are judged.
 #[derive(Debug)]
@@ -122,11 +126,33 @@ pub(super) fn read(body: Vec<u8>, terms: &Terms<'_>) -> Answered<Launches> {
         );
         return Err(Refused::new(Code::BodyTooLarge, detail));
     }
-    let launches = items
-        .into_iter()
-        .enumerate()
-        .map(|(at, item)| read(item.get(), format!(" of launch {}", at + 1)));
-    launches.collect::<Answered<_>>().map(Launches::Many)
+    let begun = Instant::now();
+    let read = |item: &RawValue, place| read(item.get(), place);
+    read_all(&items, read, || begun.elapsed()).map(Launches::Many)
+}
+
+/// Reads launches one after the other, as long as there is time.
+///
+/// - `taken`: how much time it took until now.
+fn read_all<T, L>(
+    items: &[&T],
+    read: impl Fn(&T, String) -> Answered<L>,
+    taken: impl Fn() -> Duration,
+) -> Answered<Vec<L>>
+where
+    T: ?Sized,
+{
+    let launches = items.iter().enumerate().map(|(at, item)| {
+        if taken() > LONGEST_JUDGED {
+            let detail = format!(
+                "after {at} of {} launches the array takes too long to judge; send fewer at once",
+                items.len()
+            );
+            return Err(Refused::new(Code::BodyTooLarge, detail));
+        }
+        read(item, format!(" of launch {}", at + 1))
+    });
+    launches.collect()
 }
 
 fn read_one(text: &str, place: &str, terms: &Terms<'_>) -> Answered<Launch> {
@@ -271,7 +297,30 @@ fn is_traceparent(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use axum::response::IntoResponse;
+
     use super::*;
+
+    #[test]
+    fn launches_that_take_long_to_judge_all_together_are_refused() {
+        let taken = Cell::new(Duration::ZERO);
+        let read = |seconds: &u64, place: String| {
+            taken.set(taken.get() + Duration::from_secs(*seconds));
+            Ok(place)
+        };
+        let quick = read_all(&[&1, &9, &2], read, || taken.get());
+        assert_eq!(
+            quick.unwrap(),
+            [" of launch 1", " of launch 2", " of launch 3"]
+        );
+        taken.set(Duration::ZERO);
+        let slow = read_all(&[&1, &10, &2, &1], read, || taken.get());
+        let refused = slow.unwrap_err().into_response();
+        assert_eq!(refused.status(), 413);
+        assert_eq!(taken.get(), Duration::from_secs(11), "it went on");
+    }
 
     #[test]
     fn a_duration_is_seconds_or_a_text_with_a_unit() {

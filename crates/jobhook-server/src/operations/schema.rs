@@ -7,7 +7,7 @@
 //! Schemas are written by operators and values come from callers, and some schemas make little of
 //! most values and far too much of a few: patterns that go back, branches that double with every
 //! level. So the work of one judgement is bounded: it ends after `LIMIT` of processor time, in
-//! the thread where it began, and the value is refused (clause `LIM-9`). A value of 10 MiB takes
+//! the thread where it began, and the value is refused (clause `LIM-10`). A value of 10 MiB takes
 //! a small part of that by a schema that does not multiply.
 
 mod meter;
@@ -35,7 +35,7 @@ const MAX_DEPTH: usize = 128;
 /// How deep a value may nest for its faults to be told, where parts of the schema refer to parts.
 const TOLD: usize = 8;
 
-/// How much processor time one judgement may take, with what it tells of faults (clause `LIM-9`).
+/// How much processor time one judgement may take, with what it tells of faults (clause `LIM-10`).
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// The faults of so many bytes of JSON text are no heap worth waiting for.
