@@ -4,7 +4,7 @@ use tokio::task::JoinError;
 
 /// Up to so many bytes are judged at once. More of them could keep others waiting: a schema may
 /// have patterns that take milliseconds for a short text.
-const LIGHT: usize = 256;
+pub(crate) const LIGHT: usize = 256;
 
 /// Judges something of `size` bytes, aside if that may take long.
 ///

@@ -28,6 +28,7 @@ use self::metered::{Metered, Part};
 use self::pattern::{MAX_STEPS, Pattern};
 use self::room::{Extent, META, with_room};
 use super::mismatch::{Fault, Mismatch, NAMED, value_of};
+use crate::aside::LIGHT;
 
 /// How deep a schema may nest.
 const MAX_DEPTH: usize = 128;
@@ -37,6 +38,9 @@ const TOLD: usize = 8;
 
 /// How much processor time one judgement may take, with what it tells of faults (clause `LIM-10`).
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// How much of it one that others wait for may take.
+const LIGHT_LIMIT: Duration = Duration::from_millis(200);
 
 /// The faults of so many bytes of JSON text are no heap worth waiting for.
 const SMALL: usize = 4 << 10;
@@ -106,7 +110,9 @@ impl Schema {
     ///
     /// [`Mismatch`] names what is wrong with it.
     pub fn check(&self, value: Option<&Json>) -> Result<(), Mismatch> {
-        self.check_within(LIMIT, value)
+        let length = value.map_or(0, |value| value.as_str().len());
+        let limit = if length > LIGHT { LIMIT } else { LIGHT_LIMIT };
+        self.check_within(limit, value)
     }
 
     fn check_within(&self, limit: Duration, value: Option<&Json>) -> Result<(), Mismatch> {
