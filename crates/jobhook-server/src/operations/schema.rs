@@ -23,7 +23,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
 
-use self::meter::Spent;
+use self::meter::{Allowance, Spent};
 use self::metered::{Metered, Part};
 use self::pattern::{MAX_STEPS, Pattern};
 use self::room::{Extent, META, with_room};
@@ -121,7 +121,7 @@ impl Schema {
         let value = value_of(value)?;
         let levels = depth(&value).saturating_add(1);
         let judged = with_room(levels.saturating_mul(self.extent.chain), || {
-            self.judge(&value, length, meter::now().saturating_add(limit))
+            self.judge(&value, length, Allowance::of(limit))
         });
         let too_deep = || Mismatch::of("", "it nests too deep for its schema");
         let judged = judged.ok_or_else(too_deep)?;
@@ -131,8 +131,12 @@ impl Schema {
         judged
     }
 
-    /// - `end`: when the thread's own clock says that it took too long.
-    fn judge(&self, value: &Value, length: usize, end: Duration) -> Result<(), Mismatch> {
+    fn judge(
+        &self,
+        value: &Value,
+        length: usize,
+        mut allowance: Allowance,
+    ) -> Result<(), Mismatch> {
         let Some(validator) = &self.validator else {
             return Ok(());
         };
@@ -140,7 +144,7 @@ impl Schema {
         if self.names_back && longest_name(value) > pattern::LONGEST {
             return Err(too_long());
         }
-        match meter::within(end, || validator.is_valid(Part(value))) {
+        match meter::within(&mut allowance, || validator.is_valid(Part(value))) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(Spent) => return Err(too_long()),
@@ -158,7 +162,8 @@ impl Schema {
         static GATHERING: Mutex<()> = Mutex::new(());
         let large = length > SMALL;
         let _gathering = large.then(|| GATHERING.lock().unwrap_or_else(PoisonError::into_inner));
-        let Ok(mut errors) = meter::within(end, || validator.iter_errors(Part(value))) else {
+        let faults = meter::within(&mut allowance, || validator.iter_errors(Part(value)));
+        let Ok(mut errors) = faults else {
             let what = "it does not fit, and to say where takes too long";
             return Err(Mismatch::of("", what));
         };

@@ -22,8 +22,29 @@ const EVERY: usize = 4096;
 thread_local! {
     /// Touches until the clock is asked again.
     static LEFT: Cell<usize> = const { Cell::new(EVERY) };
-    /// When the thread has had enough, by its own clock; `None` where nobody counts.
-    static END: Cell<Option<Duration>> = const { Cell::new(None) };
+    /// How long the thread may work; `None` where nobody counts.
+    static ALLOWED: Cell<Option<Allowance>> = const { Cell::new(None) };
+}
+
+/// How much processor time some work may take. Most is done before the clock would be asked once,
+/// so the time runs from the first time that it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    limit: Duration,
+    /// When it is over, by the thread's own clock.
+    end: Option<Duration>,
+}
+
+impl Allowance {
+    /// Of so much time.
+    pub(super) const fn of(limit: Duration) -> Allowance {
+        Allowance { limit, end: None }
+    }
+
+    fn is_spent(&mut self) -> bool {
+        let now = now();
+        now >= *self.end.get_or_insert(now.saturating_add(self.limit))
+    }
 }
 
 /// The time that was given is over.
@@ -31,18 +52,20 @@ thread_local! {
 pub(super) struct Spent;
 
 /// How much processor time the thread has had.
-pub(super) fn now() -> Duration {
+fn now() -> Duration {
     let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
     // No Linux is without this clock. If one were, nothing would be judged, rather than for ever.
     time.map_or(Duration::MAX, Duration::from)
 }
 
-/// Does what touches as it goes, until the thread's own clock says `end`.
-pub(super) fn within<T>(end: Duration, work: impl FnOnce() -> T) -> Result<T, Spent> {
-    let before = END.replace(Some(end));
+/// Does what touches as it goes, until `allowance` is spent; what is left of it stays in there.
+pub(super) fn within<T>(allowance: &mut Allowance, work: impl FnOnce() -> T) -> Result<T, Spent> {
+    let before = ALLOWED.replace(Some(*allowance));
     LEFT.set(EVERY);
     let done = catch_unwind(AssertUnwindSafe(work));
-    END.set(before);
+    if let Some(left) = ALLOWED.replace(before) {
+        *allowance = left;
+    }
     match done {
         Ok(value) => Ok(value),
         Err(payload) if payload.is::<Spent>() => Err(Spent),
@@ -63,7 +86,12 @@ pub(super) fn touch(weight: usize) {
 #[cold]
 pub(super) fn look() {
     LEFT.set(EVERY);
-    if END.get().is_some_and(|end| now() >= end) {
+    let Some(mut allowance) = ALLOWED.get() else {
+        return;
+    };
+    let is_spent = allowance.is_spent();
+    ALLOWED.set(Some(allowance));
+    if is_spent {
         give_up();
     }
 }
@@ -79,13 +107,13 @@ mod tests {
 
     #[test]
     fn work_without_an_end_is_ended() {
-        let end = now() + Duration::from_millis(10);
-        assert_eq!(
-            within::<()>(end, || loop {
-                touch(1)
-            }),
-            Err(Spent)
-        );
+        let mut allowance = Allowance::of(Duration::from_millis(10));
+        let endless = || loop {
+            touch(1)
+        };
+        assert_eq!(within::<()>(&mut allowance, endless), Err(Spent));
+        // What goes on with it has no time left.
+        assert_eq!(within(&mut allowance, look), Err(Spent));
         // Nobody counts any more.
         (0..3 * EVERY).for_each(|_| touch(1));
     }
@@ -93,7 +121,7 @@ mod tests {
     #[test]
     fn work_that_ends_in_time_gives_what_it_found() {
         assert_eq!(
-            within(Duration::MAX, || {
+            within(&mut Allowance::of(Duration::MAX), || {
                 touch(usize::MAX);
                 7
             }),
@@ -103,8 +131,9 @@ mod tests {
 
     #[test]
     fn another_panic_goes_on() {
-        let panics = || within::<()>(Duration::MAX, || resume_unwind(Box::new("else")));
-        let payload = catch_unwind(panics).unwrap_err();
+        let mut allowance = Allowance::of(Duration::MAX);
+        let panics = || within::<()>(&mut allowance, || resume_unwind(Box::new("else")));
+        let payload = catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
         assert_eq!(payload.downcast_ref::<&str>(), Some(&"else"));
     }
 }

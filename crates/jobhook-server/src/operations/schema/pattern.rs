@@ -65,6 +65,8 @@ impl<'i> Keyword<'i, Metered> for Pattern {
                 if text.len() > LONGEST {
                     give_up();
                 }
+                // Before as well, so that no text is free of charge.
+                look();
                 let judged = judge.validate(instance);
                 look();
                 if let Err(error) = &judged
