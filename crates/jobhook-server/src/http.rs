@@ -26,6 +26,7 @@ mod listen;
 mod logs;
 mod loopback;
 mod operations;
+mod page;
 mod posted;
 mod query;
 mod refusal;

@@ -20,6 +20,7 @@ use super::body;
 use super::fields::Fields;
 use super::launch::{self, Launches};
 use super::operations;
+use super::page::ActionPage;
 use super::posted::Posted;
 use super::query::Parameters;
 use super::refusal::{Answered, Refused};
@@ -94,18 +95,14 @@ struct Page {
 pub(super) async fn list(_: Reader, State(surface): State<Arc<Surface>>, uri: Uri) -> Answered {
     let parameters = Parameters::read(&uri, &["status", "type", "limit", "cursor"])?;
     let words = Status::ALL.map(|status| status.to_string()).join(", ");
-    let limit = parameters.limit(100, 1000)?;
     let query = ActionQuery {
         statuses: parameters.listed("status", &format!("some of {words}"))?,
         action_type: parameters.one("type", "a type")?,
         before: parameters.one("cursor", "the `next` of the page before")?,
-        // One more tells whether there is a next page.
-        limit: limit + 1,
+        limit: parameters.limit(100, 1000)?,
     };
     let store = surface.engine.store();
-    let mut actions = store.list(&query).await?;
-    let more = actions.len() > limit;
-    actions.truncate(limit);
+    let ActionPage { actions, more } = ActionPage::read(&**store, query).await?;
     let ids: Vec<ActionId> = actions.iter().map(|action| action.id).collect();
     let attempts = store.last_attempts(&ids).await?;
     let newest: HashMap<ActionId, &Attempt> = attempts

@@ -1,0 +1,130 @@
+//! A page of the list: as many actions as were asked for, or as are not too much to hold
+//! (clause `LIM-7`).
+
+use jobhook_engine::action::Action;
+use jobhook_engine::store::{ActionQuery, Store, StoreError};
+use jobhook_protocol::Json;
+
+/// A page with so many bytes of arguments, results and details is full.
+const FULL: usize = 4 << 20;
+
+/// How many actions are read at first, before it is known how large they are.
+const FIRST: usize = 16;
+
+/// Actions, newest first.
+#[derive(Debug, Default)]
+pub(super) struct ActionPage {
+    pub(super) actions: Vec<Action>,
+    /// Whether others follow.
+    pub(super) more: bool,
+}
+
+impl ActionPage {
+    /// Reads the page of `query`, whose limit is that of the page. What is read at once is about
+    /// what still fits, if the next actions are as large as the last.
+    pub(super) async fn read(
+        store: &dyn Store,
+        query: ActionQuery,
+    ) -> Result<ActionPage, StoreError> {
+        let (mut page, mut bytes) = (ActionPage::default(), 0);
+        loop {
+            let (held, room) = (page.actions.len(), FULL.saturating_sub(bytes));
+            let fitting = match held {
+                0 => FIRST,
+                _ => (room * held / bytes.max(1)).max(1),
+            };
+            let wanted = fitting.min(query.limit - held);
+            let part = ActionQuery {
+                before: page.actions.last().map(|last| last.id).or(query.before),
+                // One more tells whether others follow.
+                limit: wanted + 1,
+                ..query.clone()
+            };
+            let read = store.list(&part).await?;
+            page.more = read.len() > wanted;
+            for action in read.into_iter().take(wanted) {
+                if bytes >= FULL {
+                    page.more = true;
+                    break;
+                }
+                bytes += size(&action);
+                page.actions.push(action);
+            }
+            if !page.more || bytes >= FULL || page.actions.len() == query.limit {
+                return Ok(page);
+            }
+        }
+    }
+}
+
+/// About how much memory an action takes.
+fn size(action: &Action) -> usize {
+    let parts = [&action.arguments, &action.results, &action.status_details];
+    let parts = parts
+        .into_iter()
+        .flatten()
+        .map(|part: &Json| part.as_str().len());
+    let message = action.error_message.as_ref().map_or(0, String::len);
+    parts.sum::<usize>() + message
+}
+
+#[cfg(test)]
+mod tests {
+    use jobhook_engine::action::NewAction;
+    use jobhook_engine::log::LogLimits;
+    use jobhook_engine::memory::MemoryStore;
+    use jobhook_engine::testing::factory::{NOW, echo};
+    use jobhook_engine::write::Write;
+
+    use super::*;
+
+    /// Reads all pages; gives the sizes of the pages.
+    async fn pages(sizes: &[usize], limit: usize) -> Vec<usize> {
+        let store = MemoryStore::new(LogLimits::default());
+        let insert = |size: &usize| {
+            let text = format!("\"{}\"", "x".repeat(*size));
+            Write::Insert(Box::new(NewAction {
+                arguments: Json::from_text(text).ok(),
+                ..echo()
+            }))
+        };
+        let writes: Vec<Write> = sizes.iter().map(insert).collect();
+        store.apply(&writes, NOW).await.unwrap();
+        let mut query = ActionQuery {
+            limit,
+            ..ActionQuery::default()
+        };
+        let (mut counts, mut seen) = (Vec::new(), Vec::new());
+        loop {
+            let page = ActionPage::read(&store, query.clone()).await.unwrap();
+            counts.push(page.actions.len());
+            seen.extend(page.actions.iter().map(|action| action.id));
+            query.before = seen.last().copied();
+            if !page.more {
+                break;
+            }
+        }
+        let mut newest_first = seen.clone();
+        newest_first.sort_unstable_by(|one, other| other.cmp(one));
+        newest_first.dedup();
+        assert_eq!((seen.len(), &newest_first), (sizes.len(), &seen));
+        counts
+    }
+
+    #[tokio::test]
+    async fn a_page_has_as_many_as_were_asked_for_where_they_are_small() {
+        assert_eq!(pages(&[10; 250], 100).await, [100, 100, 50]);
+        assert_eq!(pages(&[10; 200], 100).await, [100, 100]);
+        assert_eq!(pages(&[], 100).await, [0]);
+        assert_eq!(pages(&[10; 3], 1).await, [1, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_page_of_large_ones_is_short_and_the_next_goes_on_after_it() {
+        assert_eq!(pages(&[1 << 20; 10], 100).await, [4, 4, 2]);
+        assert_eq!(pages(&[9 << 20; 3], 100).await, [1, 1, 1]);
+        let mixed = [&[10; 40][..], &[1 << 20; 6], &[10; 40]].concat();
+        let counts = pages(&mixed, 1000).await;
+        assert!(counts.len() > 1 && counts[0] > 40, "{counts:?}");
+    }
+}
