@@ -211,15 +211,19 @@ impl ServiceJob {
         judged
     }
 
-    /// A report of an operation that has returned, and is told nothing any more: where it does not
-    /// hold what it promises, it has failed.
+    /// A report of an operation that has returned, and is told nothing any more: results that do
+    /// not fit are left out, and a success that stands on them is a failure.
     async fn last(&self, report: Report, said: &mut bool) -> Report {
         match self.judge(&report, said).await {
             Ok(()) => report,
-            Err(problem) => Report {
+            Err(problem) if report.status == Some(Status::Success) => Report {
                 status: Some(Status::Error),
                 error_name: Some(problem.code),
                 error_message: Some(problem.detail),
+                results: None,
+                ..report
+            },
+            Err(_) => Report {
                 results: None,
                 ..report
             },

@@ -136,8 +136,15 @@ async fn an_operation_that_says_itself_what_it_does_not_promise_is_refused_or_ha
             .map_err(Failure::of)?;
         Ok::<_, Failure>(Percent { value: 1 })
     };
+    let corrects = async |job: Job, (): ()| {
+        let wrong = jobhook::Report::new().results(&json!({"value": 103}));
+        let report = wrong.expect("a number is JSON").log("guessed");
+        job.report(report).map_err(Failure::of)?;
+        Ok::<_, Failure>(Percent { value: 1 })
+    };
     let place = Place::new(
         Operations::new()
+            .operation("Try.corrects", corrects)
             .operation("Try.insists", insists)
             .operation("Try.listens", listens)
             .operation("Try.silent", silent),
@@ -153,6 +160,9 @@ async fn an_operation_that_says_itself_what_it_does_not_promise_is_refused_or_ha
         failed(&ended, name, says);
         assert_eq!(ended.action.results, None);
     }
+    let ended = place.run("Try.corrects", json!(null)).await;
+    assert_eq!(ended.action.status, Status::Success, "{ended:?}");
+    assert_eq!(ended.action.results.unwrap().as_str(), r#"{"value":1}"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
