@@ -106,6 +106,16 @@ pub struct Action {
     pub open: bool,
 }
 
+impl Action {
+    /// The bytes of what may be large: arguments, results, details and the error's message.
+    pub fn weight(&self) -> usize {
+        let parts = [&self.arguments, &self.results, &self.status_details];
+        let parts = parts.into_iter().flatten().map(|part| part.as_str().len());
+        let message = self.error_message.as_ref().map_or(0, String::len);
+        parts.sum::<usize>() + message
+    }
+}
+
 /// What is stored of an action's log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogMeter {

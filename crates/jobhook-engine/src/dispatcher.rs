@@ -169,7 +169,7 @@ fn start_driver(
 ) {
     tracing::info!(
         action.id = %action.id, action.r#type = action.action_type.as_str(), attempt = attempt.at.number, runner = runner.name(),
-        "Runner `{}` takes action `{}`, attempt {}", runner.name(), action.id, attempt.at.number,
+        "A runner takes an action",
     );
     let driver = drive::drive(
         Arc::clone(parts),

@@ -285,8 +285,8 @@ impl Driver {
         match answer {
             Some(Ok(Written::Closed(action, closing))) => tracing::info!(
                 action.id = %action.id, attempt = self.at.number, outcome = closing.outcome.as_str(), action.status = %action.status,
-                "Action `{}`, attempt {}: {}", action.id, self.at.number,
-                closing.failure.as_ref().map_or(closing.outcome.as_str(), |failure| failure.message.as_str()),
+                failure = closing.failure.as_ref().map(|failure| failure.message.as_str()),
+                "An attempt has closed",
             ),
             Some(Ok(other)) => {
                 tracing::error!(action.id = %self.at.action, ?other, "A close was answered with something else")

@@ -301,15 +301,16 @@ impl Store for MemoryStore {
                     .as_ref()
                     .is_none_or(|wanted| action.action_type == *wanted)
         };
-        Ok(self
-            .tables()
-            .actions
-            .values()
-            .rev()
-            .filter(fits)
-            .take(query.limit)
-            .cloned()
-            .collect())
+        let tables = self.tables();
+        let fitting = tables.actions.values().rev().filter(fits);
+        let (mut found, mut spent) = (Vec::new(), 0);
+        for action in fitting.take(query.limit) {
+            found.push(action.clone());
+            if query.ends_with(action, &mut spent) {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     async fn lines(

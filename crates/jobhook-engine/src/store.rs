@@ -108,6 +108,20 @@ pub struct ActionQuery {
     pub before: Option<ActionId>,
     /// How many at most.
     pub limit: usize,
+    /// About how many bytes they may have, see [`Action::weight`]: the one that comes after them
+    /// is the last. Any number if `None`.
+    pub weight: Option<usize>,
+}
+
+impl ActionQuery {
+    /// Counts an action that was found: whether it is the last to be read.
+    ///
+    /// - `spent`: the weight of those before, and of this one afterwards.
+    pub fn ends_with(&self, action: &Action, spent: &mut usize) -> bool {
+        let is_last = self.weight.is_some_and(|most| *spent >= most);
+        *spent = spent.saturating_add(action.weight());
+        is_last
+    }
 }
 
 /// Why a store could not do what it was asked.

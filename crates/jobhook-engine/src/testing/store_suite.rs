@@ -227,6 +227,7 @@ macro_rules! store_suite {
         $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), query =>
             a_list_gives_whole_actions
             pages_go_back_from_the_newest_launch
+            a_list_that_has_its_weight_ends_with_the_action_that_comes_after
             a_list_can_be_of_one_type
             a_list_can_be_of_several_statuses
             the_newest_attempt_of_each_action_is_read

@@ -51,7 +51,7 @@ async fn judge(surface: &Arc<Surface>, request: Request) -> Answered<Reported> {
 }
 
 /// Whether the results of an operation are what it promises (clause `OP-16`). What is stored of an
-/// operation has been judged, so no results that come at the same time can make this untrue.
+/// operation was judged when it came, so no results that come at the same time can make this untrue.
 async fn judge_results(surface: &Arc<Surface>, id: ActionId, report: &Report) -> Answered<()> {
     let promised = match report.status {
         Some(Status::Success) => true,

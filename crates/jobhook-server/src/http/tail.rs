@@ -110,11 +110,15 @@ impl Tail {
     }
 
     async fn next(&mut self) -> Option<Events> {
-        if self.ended || !self.may_go_on().await {
+        if self.ended {
             return None;
         }
         let silent_until = Instant::now() + self.surface.limits.comment;
         loop {
+            if !self.may_go_on().await {
+                self.ended = true;
+                return None;
+            }
             // Taken before the look, so that what comes during it is another hint.
             self.hints.borrow_and_update();
             let mut events = Events::default();
@@ -136,6 +140,7 @@ impl Tail {
                 Next::Wait(None) => silent_until,
                 Next::Wait(Some(at)) => at.min(silent_until),
             };
+            let wake = wake.min(self.asks_at);
             if Instant::now() >= silent_until {
                 events.comment();
                 return Some(events);

@@ -8,12 +8,17 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::message::RunKey;
 use super::process::{self, Environment, Process};
+
+/// How long a program may take to replace another, before nobody waits for it any more: it hangs
+/// on a file then, maybe for ever.
+const REPLACEMENT: Duration = Duration::from_secs(1);
 
 /// Whose an orphan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +27,8 @@ enum Origin {
     Run(u64),
     /// No run that is known.
     Stranger,
-    /// Not clear yet.
-    Open,
+    /// Not clear yet, since then.
+    Open(Instant),
 }
 
 /// The orphans seen so far. Only this process reaps them, so a number stays theirs until then.
@@ -69,7 +74,7 @@ impl Orphans {
                     unswept.push(Some(serial));
                 }
                 Origin::Run(_) | Origin::Stranger => {}
-                Origin::Open => unswept.push(None),
+                Origin::Open(_) => unswept.push(None),
             }
         }
         if !roots.is_empty() {
@@ -81,20 +86,18 @@ impl Orphans {
     }
 
     fn origin(&mut self, pid: i32, families: &impl Families) -> Origin {
-        if let Some(known) = self
-            .origins
-            .get(&pid)
-            .filter(|origin| **origin != Origin::Open)
-        {
-            return *known;
-        }
+        let since = match self.origins.get(&pid) {
+            Some(Origin::Open(since)) => *since,
+            Some(known) => return *known,
+            None => Instant::now(),
+        };
         let origin = match Process::of(pid) {
             // Dead: what it was parent of falls to us, and must be looked at then.
-            None => Origin::Open,
-            Some(process) if process.is_zombie => Origin::Open,
+            None => Origin::Open(since),
+            Some(process) if process.is_zombie => Origin::Open(since),
             Some(process) => match families.by_group(process.group) {
                 Some(serial) => Origin::Run(serial),
-                None => by_environment(pid, families),
+                None => by_environment(pid, since, families),
             },
         };
         self.origins.insert(pid, origin);
@@ -102,15 +105,15 @@ impl Orphans {
     }
 }
 
-fn by_environment(pid: i32, families: &impl Families) -> Origin {
+fn by_environment(pid: i32, since: Instant, families: &impl Families) -> Origin {
     match process::environment(pid) {
-        Environment::Changing => Origin::Open,
+        Environment::Changing if since.elapsed() < REPLACEMENT => Origin::Open(since),
         Environment::Known(environment) => {
             match process::key_in(&environment).and_then(|key| families.by_key(&key)) {
                 Some(serial) => Origin::Run(serial),
                 None => Origin::Stranger,
             }
         }
-        Environment::Hidden => Origin::Stranger,
+        Environment::Changing | Environment::Hidden => Origin::Stranger,
     }
 }

@@ -55,6 +55,9 @@ impl Process {
     }
 }
 
+/// How often a process is looked at whose programs follow each other while it is.
+const LOOKS: usize = 100;
+
 /// What is known of a process's environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Environment {
@@ -68,7 +71,7 @@ pub(crate) enum Environment {
 
 /// The environment that process `pid` was started with.
 pub(crate) fn environment(pid: i32) -> Environment {
-    loop {
+    for _ in 0..LOOKS {
         match fs::read(format!("/proc/{pid}/environ")) {
             Ok(environment) if environment.is_empty() => {}
             Ok(environment) => return Environment::Known(environment),
@@ -83,6 +86,7 @@ pub(crate) fn environment(pid: i32) -> Environment {
             Some(_) => {}
         }
     }
+    Environment::Changing
 }
 
 /// Where a line of `/proc/{pid}/stat` says that the environment lies in memory: nowhere while a

@@ -2,7 +2,7 @@
 
 use jobhook_protocol::Status;
 
-use crate::action::ActionId;
+use crate::action::{ActionId, NewAction};
 use crate::store::{ActionQuery, Wake};
 use crate::testing::Clerk;
 use crate::testing::factory::*;
@@ -40,6 +40,30 @@ pub async fn pages_go_back_from_the_newest_launch(clerk: Clerk) {
         page.before = got.last().copied().or(page.before);
     }
     assert_eq!(listed(&clerk, first(0)).await, []);
+}
+
+pub async fn a_list_that_has_its_weight_ends_with_the_action_that_comes_after(clerk: Clerk) {
+    let mut ids = Vec::new();
+    for size in [1, 1, 50, 50, 0, 0] {
+        let arguments = Some(json(&format!("\"{}\"", "x".repeat(size))));
+        let new = NewAction {
+            arguments,
+            ..echo()
+        };
+        ids.insert(0, clerk.launch(new).await.id);
+    }
+    let of = |weight| ActionQuery {
+        weight: Some(weight),
+        ..first(9)
+    };
+    // Two of 2 bytes, two of 52, two of 3.
+    for (weight, expected) in [(0, 1), (4, 3), (5, 4), (56, 4), (57, 5), (1000, 6)] {
+        assert_eq!(
+            listed(&clerk, of(weight)).await,
+            ids[..expected],
+            "{weight}"
+        );
+    }
 }
 
 pub async fn a_list_can_be_of_one_type(clerk: Clerk) {

@@ -44,7 +44,7 @@ const TABLES: [&str; 6] = [
 ];
 
 /// Keywords that hold data.
-const DATA: [&str; 4] = ["const", "enum", "default", "examples"];
+const DATA: [&str; 5] = ["const", "enum", "default", "examples", "dependentRequired"];
 
 /// `serde_json`'s JSON, counted.
 #[derive(Debug)]

@@ -204,6 +204,17 @@ fn branches_that_all_go_on_do_not_multiply() {
 }
 
 #[test]
+fn names_that_depend_on_names_are_no_schemas_even_if_they_look_like_some() {
+    for word in ["if", "not", "allOf", "properties"] {
+        let schema = json!({"dependentRequired": {word: ["then"]}});
+        let with = json!({word: 1, "then": 2, "type": "x"}).to_string();
+        assert_eq!(faults(&schema, &with), [], "{word}");
+        let without = json!({word: 1, "type": "x"}).to_string();
+        assert_eq!(faults(&schema, &without).len(), 1, "{word}");
+    }
+}
+
+#[test]
 fn the_schema_of_its_own_dialect_is_known_and_none_of_another() {
     let addresses = [
         "http://json-schema.org/draft-07/schema#",

@@ -137,7 +137,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
 }
 
 /// What a burst left of the log is cut off.
-const WRITER: &str = "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
+const WRITER: &str = "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;";
 
 const CHECKPOINTER: &str = "PRAGMA synchronous = FULL;";
 

@@ -100,7 +100,18 @@ pub(super) fn list(
     if let Some(action_type) = &query.action_type {
         values.push((":type", action_type));
     }
-    each(connection, &list_sql(query), &*values, read_action)
+    let mut statement = prepare(connection, &list_sql(query))?;
+    let mut rows = statement.query(&*values).map_err(failure)?;
+    let (mut found, mut spent) = (Vec::new(), 0);
+    while let Some(row) = rows.next().map_err(failure)? {
+        let action = read_action(&mut Reader::new(row))?;
+        let is_last = query.ends_with(&action, &mut spent);
+        found.push(action);
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// Only numbers of our own and placeholders go into the text.
@@ -204,6 +215,7 @@ pub(super) fn statements() -> Vec<String> {
                     action_type: action_type.clone(),
                     before,
                     limit: 1,
+                    weight: None,
                 }));
             }
         }
