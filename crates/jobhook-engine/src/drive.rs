@@ -132,12 +132,12 @@ impl Driver {
 
     /// Starts the job, or finds it. The inner error says why it never will start.
     async fn start(&self) -> Option<Result<mpsc::Receiver<Sighting>, String>> {
-        // A job that an earlier server started may be running.
-        if self.origin == Origin::Claimed
-            && let Err(reason) = self.parts.settings.judge.may_start(&self.action).await
-        {
-            return Some(Err(reason));
-        }
+        let judged = self.parts.settings.judge.may_start(&self.action).await;
+        let forbidden = match (judged, self.origin) {
+            (Err(reason), Origin::Claimed) => return Some(Err(reason)),
+            // A job that an earlier server started may be running.
+            (judged, _) => judged.err(),
+        };
         let key = match self.parts.keyring.key_of(&self.attempt) {
             Ok(key) => key,
             Err(error) => return Some(Err(error.to_string())),
@@ -157,6 +157,7 @@ impl Driver {
                 environment: environment.clone(),
                 output_offset: self.attempt.output_offset,
                 taken_up: self.origin == Origin::TakenUp,
+                forbidden: forbidden.clone(),
             };
             match self.runner.start(start).await {
                 Ok(sightings) => return Some(Ok(sightings)),

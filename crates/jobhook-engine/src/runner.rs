@@ -140,6 +140,9 @@ pub struct JobStart {
     pub output_offset: u64,
     /// Whether an earlier server took the attempt, and may have started its job.
     pub taken_up: bool,
+    /// Why the job may not be started, if it was not before. Of an attempt that was taken up only:
+    /// its job is found and goes on, or the start is refused with this.
+    pub forbidden: Option<String>,
 }
 
 /// What a runner sees of a job.

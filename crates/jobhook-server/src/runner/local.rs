@@ -110,7 +110,13 @@ impl LocalRunner {
     async fn begin(&self, key: &RunKey, job: &JobStart) -> Result<State, StartError> {
         let supervisors = self.jobs.supervisors();
         let unavailable = |error: SupervisorError| StartError::Unavailable(error.to_string());
-        let spec = self.command.spec(job, &supervisors.run_dir(key));
+        let spec = match &job.forbidden {
+            Some(reason) => Err(reason.clone()),
+            None => {
+                let spec = self.command.spec(job, &supervisors.run_dir(key));
+                spec.map_err(|missing| missing.to_string())
+            }
+        };
         if let Ok(spec) = &spec
             && !self.may_have_run_before_the_machine_restarted(job)
         {
@@ -122,9 +128,10 @@ impl LocalRunner {
                     "the machine restarted, and nobody knows whether the job had begun",
                     job.output_offset,
                 ))),
-                Err(missing) => Err(StartError::Refused(missing.to_string())),
+                Err(reason) => Err(StartError::Refused(reason)),
             },
-            // The configuration may have changed since it was started; then it goes on.
+            // The configuration, or what operations promise, may have changed since it was
+            // started; then it goes on.
             state => Ok(state),
         }
     }

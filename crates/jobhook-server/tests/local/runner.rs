@@ -101,6 +101,7 @@ fn job(arguments: Option<&str>) -> JobStart {
         },
         output_offset: 0,
         taken_up: false,
+        forbidden: None,
     }
 }
 
@@ -164,6 +165,25 @@ mod suite {
     }
 
     runner_suite!(open);
+}
+
+#[tokio::test]
+async fn a_job_that_is_forbidden_by_now_does_not_start_and_goes_on_if_it_had() {
+    let site = Site::open().await;
+    let runner = site.runner(site.sh("echo ran; read line"));
+    let forbidden = |job: &JobStart| JobStart {
+        taken_up: true,
+        forbidden: Some("not any more".into()),
+        ..job.clone()
+    };
+    let new = job(None);
+    let refused = runner.start(forbidden(&new)).await.unwrap_err();
+    assert!(matches!(refused, StartError::Refused(reason) if reason == "not any more"));
+    let begun = job(None);
+    let mut seen = runner.start(begun.clone()).await.unwrap();
+    while !matches!(see(&mut seen).await, Sighting::Output(_)) {}
+    let (lines, saw) = see_all(&mut runner.start(forbidden(&begun)).await.unwrap()).await;
+    assert_eq!((texts(&lines), saw.stopped), (vec!["ran"], false));
 }
 
 trait WithArg {

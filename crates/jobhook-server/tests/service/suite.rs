@@ -45,6 +45,7 @@ impl RunnerUnderTest for Tried {
             },
             output_offset: 0,
             taken_up: false,
+            forbidden: None,
         }
     }
 
