@@ -3,6 +3,7 @@
 mod cancel;
 mod dispatch;
 mod idle;
+mod judge;
 mod proof;
 mod restart;
 mod schedules;
@@ -49,8 +50,17 @@ impl Bench {
         clock: Arc<TestClock>,
         runners: Vec<Arc<dyn Runner>>,
     ) -> Bench {
-        let keyring = Keyring::new(MasterKey::new(vec![7; 32]).unwrap(), Vec::new());
         let settings = Settings::new("here", "http://127.0.0.1:1/async");
+        Bench::with_settings(store, clock, runners, settings).await
+    }
+
+    async fn with_settings(
+        store: Arc<MemoryStore>,
+        clock: Arc<TestClock>,
+        runners: Vec<Arc<dyn Runner>>,
+        settings: Settings,
+    ) -> Bench {
+        let keyring = Keyring::new(MasterKey::new(vec![7; 32]).unwrap(), Vec::new());
         let engine = Engine::new(store.clone(), runners, keyring, clock.clone(), settings);
         engine.start().await.unwrap();
         Bench {
