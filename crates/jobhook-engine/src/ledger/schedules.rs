@@ -255,7 +255,8 @@ async fn fire(
             return Ok(Err(Refusal::QueueFull { queued }));
         }
         Overlap::Queue if busy => return Ok(Ok(TickOutcome::Queued(action))),
-        Overlap::CancelRunning if busy => {
+        // What a pause holds back is older, and must not come after this one.
+        Overlap::CancelRunning if busy || queued > 0 => {
             skip_queued(transaction, rows, name, SkipReason::Replaced).await?;
             if !cancel_live(transaction, rows, name, &live, now).await? {
                 cancelled.extend(live);

@@ -268,6 +268,7 @@ macro_rules! store_suite {
             a_pause_without_a_note_leaves_the_note_that_is_there
             what_no_runner_took_was_not_missed_by_a_pause
             a_run_by_hand_goes_past_what_a_pause_holds_back
+            where_a_newer_tick_replaces_an_older_one_a_run_by_hand_does_too
             what_waits_is_skipped_when_the_schedule_is_deleted
             a_run_by_hand_is_a_tick_of_its_own
             an_unknown_schedule_is_refused

@@ -111,3 +111,19 @@ pub async fn a_run_by_hand_goes_past_what_a_pause_holds_back(clerk: Clerk) {
     let at = clerk.take().await;
     assert_eq!(clerk.action(at.action).await.scheduled, Some(minute(2)));
 }
+
+pub async fn where_a_newer_tick_replaces_an_older_one_a_run_by_hand_does_too(clerk: Clerk) {
+    start(&clerk, Overlap::CancelRunning).await;
+    tick(&clerk, 1).await;
+    let at = clerk.take().await;
+    tick(&clerk, 2).await;
+    pause(&clerk).await.unwrap();
+    clerk.end(at, exited(0)).await;
+    assert_eq!(stored(&clerk).await.queued, 1);
+    launched(&ticked(run(&clerk).await).ticks[0]);
+    clerk.end(clerk.take().await, exited(0)).await;
+    resume(&clerk, None).await.unwrap();
+    assert_eq!(clerk.claim_ids(5).await, []);
+    let replaced = TickOutcome::Skipped(SkipReason::Replaced);
+    assert_eq!(outcomes(&clerk).await[1], replaced);
+}
