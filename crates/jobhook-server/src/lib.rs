@@ -2,6 +2,9 @@
 //!
 //! `main` of a program that embeds it calls [`supervisor::enter`] first. Read [`server`] to see
 //! how the parts are put together.
+//!
+//! It needs panics that unwind, and must not be built with `panic = "abort"`: an operation that
+//! panics would end the server, and so would a value that takes too long to judge by its schema.
 
 mod aside;
 pub mod cli;
