@@ -114,7 +114,9 @@ impl ServiceJob {
         let (mut told, mut open) = (false, true);
         // Whether anything fitting was said as results before.
         let mut results = false;
-        let outcome = loop {
+        // Why a success that it said itself was refused.
+        let mut refused = None;
+        let mut outcome = loop {
             tokio::select! {
                 biased;
                 returned = &mut task => break Outcome::of(returned),
@@ -127,7 +129,12 @@ impl ServiceJob {
                 report = desk.next(), if open && answers.len() < UNANSWERED => match report {
                     Some(report) => answers.push_back(match self.judge(&report, &mut results).await {
                         Ok(()) => self.say(report).await.left_future(),
-                        Err(problem) => ready(Err(jobhook::Error::Refused(Box::new(problem)))).right_future(),
+                        Err(problem) => {
+                            if report.status == Some(Status::Success) {
+                                refused = Some(problem.clone());
+                            }
+                            ready(Err(jobhook::Error::Refused(Box::new(problem)))).right_future()
+                        }
                     }),
                     None => open = false,
                 },
@@ -135,6 +142,15 @@ impl ServiceJob {
         };
         if self.entry.stop.is_cancelled() {
             desk.stop();
+        }
+        if let Some(problem) = refused {
+            // It has to be told first, for only then may it say that it failed.
+            while let Some(answer) = answers.next().await {
+                desk.stored(answer);
+            }
+            if let Outcome::Returned(returned @ Ok(_)) = &mut outcome {
+                *returned = Err(Failure::new(problem.code, problem.detail));
+            }
         }
         let ending = self.ending(&outcome);
         if let Outcome::Returned(returned) = outcome {

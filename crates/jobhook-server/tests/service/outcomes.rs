@@ -136,6 +136,12 @@ async fn an_operation_that_says_itself_what_it_does_not_promise_is_refused_or_ha
             .map_err(Failure::of)?;
         Ok::<_, Failure>(Percent { value: 1 })
     };
+    let ignores = async |job: Job, (): ()| {
+        let report = job.report(percent(104)).map_err(Failure::of)?;
+        let refused = report.wait_async(Duration::from_secs(60)).await;
+        assert!(refused.is_err());
+        Ok::<_, Failure>(Percent { value: 1 })
+    };
     let corrects = async |job: Job, (): ()| {
         let wrong = jobhook::Report::new().results(&json!({"value": 103}));
         let report = wrong.expect("a number is JSON").log("guessed");
@@ -145,6 +151,7 @@ async fn an_operation_that_says_itself_what_it_does_not_promise_is_refused_or_ha
     let place = Place::new(
         Operations::new()
             .operation("Try.corrects", corrects)
+            .operation("Try.ignores", ignores)
             .operation("Try.insists", insists)
             .operation("Try.listens", listens)
             .operation("Try.silent", silent),
@@ -153,6 +160,7 @@ async fn an_operation_that_says_itself_what_it_does_not_promise_is_refused_or_ha
     // Those that wait for the answer hear of it, and give it back.
     for (id, name, says) in [
         ("Try.insists", "invalid_output", "do not fit: /value"),
+        ("Try.ignores", "invalid_output", "do not fit: /value"),
         ("Try.listens", "Error", "do not fit: /value"),
         ("Try.silent", "Error", "it is missing"),
     ] {
