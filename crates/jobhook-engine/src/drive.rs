@@ -133,11 +133,13 @@ impl Driver {
     /// Starts the job, or finds it. The inner error says why it never will start.
     async fn start(&self) -> Option<Result<mpsc::Receiver<Sighting>, String>> {
         let judged = self.parts.settings.judge.may_start(&self.action).await;
-        let forbidden = match (judged, self.origin) {
-            (Err(reason), Origin::Claimed) => return Some(Err(reason)),
-            // A job that an earlier server started may be running.
-            (judged, _) => judged.err(),
-        };
+        let forbidden = judged.err();
+        // A job that an earlier server took may be running, as only its runner knows.
+        if self.origin == Origin::Claimed
+            && let Some(reason) = forbidden
+        {
+            return Some(Err(reason));
+        }
         let key = match self.parts.keyring.key_of(&self.attempt) {
             Ok(key) => key,
             Err(error) => return Some(Err(error.to_string())),

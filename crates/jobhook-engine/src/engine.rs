@@ -338,7 +338,7 @@ impl Engine {
     }
 
     fn insert(&self, launch: Launch, retry_of: Option<ActionId>) -> Write {
-        let refusal = untaken(&launch.action_type, &self.types())
+        let refusal = untaken(&launch.action_type, self.types())
             .map(|message| Failure::new("no_runner", message));
         Write::Insert(Box::new(NewAction {
             id: ActionId::draw(self.0.clock.now()),
@@ -356,9 +356,9 @@ impl Engine {
     }
 
     /// What each runner takes, in order.
-    pub(crate) fn types(&self) -> Vec<&TypeFilter> {
+    pub(crate) fn types(&self) -> impl Iterator<Item = &TypeFilter> + Clone {
         let runners = self.0.runners.iter();
-        runners.map(|(runner, _)| runner.types()).collect()
+        runners.map(|(runner, _)| runner.types())
     }
 }
 

@@ -99,11 +99,15 @@ impl TypeFilter {
 }
 
 /// Why nobody takes actions of `action_type` where runners take `types`; `None` if one does.
-pub fn untaken(action_type: &str, types: &[&TypeFilter]) -> Option<String> {
-    if types.iter().any(|filter| filter.takes(action_type)) {
+pub fn untaken<'t>(
+    action_type: &str,
+    mut types: impl Iterator<Item = &'t TypeFilter> + Clone,
+) -> Option<String> {
+    let all = types.clone();
+    if types.any(|filter| filter.takes(action_type)) {
         return None;
     }
-    let named = types.iter().flat_map(|filter| filter.only.iter().flatten());
+    let named = all.flat_map(|filter| filter.only.iter().flatten());
     let named: Vec<String> = named.map(|taken| format!("`{taken}`")).collect();
     let known = match named.as_slice() {
         [] => "no types at all".to_owned(),

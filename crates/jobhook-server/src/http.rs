@@ -14,6 +14,7 @@
 //! Nothing here knows SQL, processes or the configuration file.
 
 mod actions;
+mod aside;
 pub mod auth;
 mod body;
 mod fields;

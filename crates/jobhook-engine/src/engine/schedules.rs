@@ -15,10 +15,10 @@ use crate::write::{PauseSchedule, PutSchedule, Refusal, ResumeSchedule, Untaken,
 ///
 /// [`EngineError`]: [`EngineError::ScheduleName`], [`EngineError::Cron`],
 /// [`EngineError::ScheduleEndsFirst`], [`EngineError::NoRunner`].
-pub fn check_schedule(
+pub fn check_schedule<'t>(
     name: &str,
     definition: &ScheduleDefinition,
-    types: &[&TypeFilter],
+    types: impl Iterator<Item = &'t TypeFilter> + Clone,
 ) -> Result<Moments, EngineError> {
     if !is_name(name) {
         return Err(EngineError::ScheduleName(name.to_owned()));
@@ -45,7 +45,7 @@ impl Engine {
         name: &str,
         definition: &ScheduleDefinition,
     ) -> Result<Moments, EngineError> {
-        check_schedule(name, definition, &self.types())
+        check_schedule(name, definition, self.types())
     }
 
     /// Makes or changes a schedule. A new or changed one starts from now; the same definition
@@ -90,7 +90,7 @@ impl Engine {
     /// times cannot be read. `None` if it can.
     pub fn blocked(&self, definition: &ScheduleDefinition) -> Option<String> {
         let unreadable = || Moments::of(definition).err().map(|error| error.to_string());
-        untaken(&definition.action_type, &self.types()).or_else(unreadable)
+        untaken(&definition.action_type, self.types()).or_else(unreadable)
     }
 
     /// Keeps a schedule from firing until it is resumed.
@@ -182,7 +182,7 @@ impl Engine {
     pub async fn run_schedule(&self, name: &str, by: String) -> Result<Tick, EngineError> {
         let schedule = self.0.store.schedule(name).await?;
         let schedule = schedule.ok_or(Refusal::NoSchedule)?;
-        if let Some(why) = untaken(&schedule.definition.action_type, &self.types()) {
+        if let Some(why) = untaken(&schedule.definition.action_type, self.types()) {
             return Err(EngineError::NoRunner(why));
         }
         let write = Write::RunSchedule {

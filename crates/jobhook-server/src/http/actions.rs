@@ -15,6 +15,7 @@ use jobhook_protocol::{ActionBody, Status};
 use serde::Serialize;
 
 use super::Surface;
+use super::aside;
 use super::auth::Reader;
 use super::body;
 use super::fields::Fields;
@@ -50,7 +51,7 @@ pub(super) async fn launch(State(surface): State<Arc<Surface>>, request: Request
         [b'[', ..] => usize::MAX,
         body => body.len(),
     };
-    let launches = launch::heavy(size, move || {
+    let launches = aside::heavy(size, move || {
         let terms = launch::Terms::of(&shared, &posted.grant, traceparent);
         launch::read(posted.body, &terms)
     });

@@ -10,7 +10,6 @@ use jobhook_engine::Launch;
 use jobhook_engine::action::Timeouts;
 use jobhook_protocol::{Code, Json, JsonError, json};
 use serde_json::value::RawValue;
-use tokio::task::JoinError;
 
 use super::Surface;
 use super::auth::Grant;
@@ -84,30 +83,6 @@ pub(super) enum Launches {
     One(Launch),
     /// An array of objects.
     Many(Vec<Launch>),
-}
-
-/// Judges something of `size` bytes where it keeps no other request waiting.
-pub(super) async fn heavy<T: Send + 'static>(
-    size: usize,
-    judge: impl FnOnce() -> Answered<T> + Send + 'static,
-) -> Answered<T> {
-    crate::aside::heavy(size, judge)
-        .await
-        .unwrap_or_else(unjudged)
-}
-
-/// Judges something where it keeps no other request waiting.
-pub(super) async fn aside<T: Send + 'static>(
-    judge: impl FnOnce() -> Answered<T> + Send + 'static,
-) -> Answered<T> {
-    tokio::task::spawn_blocking(judge)
-        .await
-        .unwrap_or_else(unjudged)
-}
-
-fn unjudged<T>(error: JoinError) -> Answered<T> {
-    tracing::error!(%error, "What a request holds could not be judged");
-    Err(Refused::internal())
 }
 
 /// Reads the body of `POST /actions`.

@@ -13,6 +13,7 @@ use jobhook_engine::Launch;
 use jobhook_protocol::{Code, Json, json};
 
 use super::Surface;
+use super::aside;
 use super::auth::{Grant, Reader};
 use super::body;
 use super::fields::nearest;
@@ -73,7 +74,7 @@ pub(super) async fn launch(State(surface): State<Arc<Surface>>, request: Request
     let traceparent = launch::traceparent(&posted.head.headers);
     let text = json::clean(std::mem::take(&mut posted.body))?;
     let (size, shared) = (text.len(), Arc::clone(&surface));
-    let input = launch::heavy(size, move || {
+    let input = aside::heavy(size, move || {
         let operation = judge_caller(&shared.catalogue, &id, &posted.grant, "")?;
         let input = match text.trim_ascii() {
             "" => None,
@@ -134,7 +135,7 @@ pub(super) async fn judge_again(
     }
     let shared = Arc::clone(surface);
     let size = input.as_ref().map_or(0, |input| input.as_str().len());
-    launch::heavy(size, move || {
+    aside::heavy(size, move || {
         judge(&shared.catalogue, &id, input.as_ref(), &grant, "").map(drop)
     })
     .await

@@ -22,7 +22,7 @@ impl ActionPage {
         query: ActionQuery,
     ) -> Result<ActionPage, StoreError> {
         let limit = query.limit;
-        // One more than the page has tells whether others follow.
+        // One more than the page has tells that others follow: the last, by number or by weight.
         let mut actions = store
             .list(&ActionQuery {
                 limit: limit + 1,
@@ -30,15 +30,11 @@ impl ActionPage {
                 ..query
             })
             .await?;
-        let mut spent = 0;
-        let fitting = actions.iter().take_while(|action| {
-            let fits = spent < FULL;
-            spent += action.weight();
-            fits
-        });
-        let kept = fitting.count().min(limit);
-        let more = actions.len() > kept;
-        actions.truncate(kept);
+        let before_last = actions.iter().rev().skip(1).map(Action::weight);
+        let more = actions.len() > limit || before_last.sum::<usize>() >= FULL;
+        if more {
+            actions.pop();
+        }
         Ok(ActionPage { actions, more })
     }
 }

@@ -14,9 +14,9 @@ use jobhook_engine::write::Reported;
 use jobhook_protocol::{Code, Report, SignedHeaders, Status};
 
 use super::Surface;
+use super::aside;
 use super::body;
 use super::inbox::{Inbox, foreign_charset};
-use super::launch::heavy;
 use super::refusal::{Answered, Refused};
 
 /// Takes a job's report, and answers with its action.
@@ -72,7 +72,7 @@ async fn judge_results(surface: &Arc<Surface>, id: ActionId, report: &Report) ->
     let results = report.results.clone().or(action.results);
     let size = results.as_ref().map_or(0, |results| results.as_str().len());
     let (shared, operation) = (Arc::clone(surface), action.action_type);
-    heavy(size, move || {
+    aside::heavy(size, move || {
         let judged = shared.catalogue.check_output(&operation, results.as_ref());
         judged.map_err(|mismatch| {
             let detail = format!("the results of `{operation}` do not fit: {mismatch}");

@@ -15,6 +15,7 @@ use jobhook_protocol::{FiringBody, ScheduleBody, TickBody, json};
 use serde::Serialize;
 
 use super::Surface;
+use super::aside;
 use super::auth::Reader;
 use super::body;
 use super::fields::Fields;
@@ -90,7 +91,7 @@ pub(super) async fn put(State(surface): State<Arc<Surface>>, request: Request) -
     let mut posted = Posted::receive(&surface, request, Scope::Operate).await?;
     let Named(name) = Named::from_request_parts(&mut posted.head, &()).await?;
     let shared = Arc::clone(&surface);
-    let definition = launch::heavy(posted.body.len(), move || {
+    let definition = aside::heavy(posted.body.len(), move || {
         let terms = launch::Terms::of(&shared, &posted.grant, None);
         schedule_body::read(&json::clean(posted.body)?, &terms)
     });
@@ -173,7 +174,7 @@ fn count(uri: &Uri) -> Answered<usize> {
 /// request waiting.
 async fn firings(surface: &Surface, definition: ScheduleDefinition, count: usize) -> Answered {
     let now = surface.engine.clock().now();
-    let firings = launch::aside(move || {
+    let firings = aside::always(move || {
         let moments = Moments::of(&definition).map_err(EngineError::from)?;
         Ok(moments.preview(now, count))
     });

@@ -118,8 +118,7 @@ pub(crate) fn judge(
             name: name.clone(),
             what,
         })?;
-    let types: Vec<&TypeFilter> = types.iter().collect();
-    match check_schedule(name, definition, &types) {
+    match check_schedule(name, definition, types.iter()) {
         Ok(_) => Ok(()),
         Err(source) => Err(StartError::Schedule {
             name: name.clone(),

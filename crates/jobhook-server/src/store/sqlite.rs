@@ -90,7 +90,7 @@ impl SqliteStore {
                 installation,
             } = open::open(&path)?;
             let writer = Writer::new(writer);
-            let checkpointer = writer.check_with(checkpointer);
+            let checkpointer = writer.checkpoint_with(checkpointer);
             Ok(SqliteStore {
                 checkpointer: checkpointer.map_err(|source| OpenError::Unwritable {
                     path,

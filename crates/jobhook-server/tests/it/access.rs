@@ -1,13 +1,13 @@
 //! Who may use the management API: tokens and scopes, and what is served without tokens.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::log::LogLimits;
-use jobhook_server::http::{Access, Grant, HttpLimits, StaticToken};
+use jobhook_server::http::{Access, Grant, StaticToken};
 use jobhook_server::store::sqlite::SqliteStore;
 use jobhook_server::tokens::{Scope, TokenHash, Tokens};
+use tempfile::TempDir;
 
 use crate::server::{NOW, Server, Setup};
 use crate::wire::Answer;
@@ -31,6 +31,14 @@ async fn with_tokens() -> Server {
         ..Setup::default()
     })
     .await
+}
+
+/// A store of tokens.
+async fn kept() -> (TempDir, Arc<SqliteStore>) {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("tokens.db");
+    let kept = SqliteStore::open(&database, LogLimits::default()).await;
+    (directory, Arc::new(kept.unwrap()))
 }
 
 async fn with_token(server: &Server, token: &str, method: &str, path: &str, body: &str) -> Answer {
@@ -140,10 +148,7 @@ async fn the_hook_and_the_health_need_no_token() {
 
 #[tokio::test]
 async fn a_token_counts_from_its_making_to_its_end() {
-    let directory = tempfile::tempdir().unwrap();
-    let database = directory.path().join("tokens.db");
-    let kept = SqliteStore::open(&database, LogLimits::default()).await;
-    let kept = Arc::new(kept.unwrap());
+    let (_directory, kept) = kept().await;
     let server = Server::with(Setup {
         access: Access::new(Vec::new(), Some(kept.clone())),
         ..Setup::default()
@@ -163,10 +168,7 @@ async fn a_token_counts_from_its_making_to_its_end() {
 
 #[tokio::test]
 async fn revoking_the_last_token_lets_nobody_in() {
-    let directory = tempfile::tempdir().unwrap();
-    let database = directory.path().join("tokens.db");
-    let kept = SqliteStore::open(&database, LogLimits::default()).await;
-    let kept = Arc::new(kept.unwrap());
+    let (_directory, kept) = kept().await;
     let token = kept.create("own", Scope::Admin, Timestamp(NOW)).await;
     let token = token.unwrap();
     let server = Server::with(Setup {
@@ -184,18 +186,10 @@ async fn revoking_the_last_token_lets_nobody_in() {
 
 #[tokio::test]
 async fn a_stream_ends_soon_after_its_token_is_revoked_or_the_first_one_is_made() {
-    let directory = tempfile::tempdir().unwrap();
-    let database = directory.path().join("tokens.db");
-    let kept = SqliteStore::open(&database, LogLimits::default()).await;
-    let kept = Arc::new(kept.unwrap());
-    let limits = HttpLimits {
-        comment: Duration::from_millis(20),
-        ..HttpLimits::default()
-    };
+    let (_directory, kept) = kept().await;
     let server = Server::with(Setup {
         access: Access::new(Vec::new(), Some(kept.clone())),
-        limits,
-        ..Setup::default()
+        ..Setup::impatient()
     })
     .await;
     let job = server.job().await;

@@ -60,6 +60,20 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// A server whose streams are never silent for long, and ask as often whether they may go on.
+    pub(crate) fn impatient() -> Setup {
+        let limits = HttpLimits {
+            comment: Duration::from_millis(20),
+            ..HttpLimits::default()
+        };
+        Setup {
+            limits,
+            ..Setup::default()
+        }
+    }
+}
+
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Engine,

@@ -1,9 +1,6 @@
 //! The stream of an action's log.
 
-use std::time::Duration;
-
 use jobhook_engine::log::LogLimits;
-use jobhook_server::http::HttpLimits;
 use serde_json::json;
 
 use crate::server::{Job, NOW, Server, Setup};
@@ -229,15 +226,7 @@ async fn data_over_several_lines_stays_in_one_event() {
 
 #[tokio::test]
 async fn a_silent_stream_shows_that_it_lives() {
-    let limits = HttpLimits {
-        comment: Duration::from_millis(20),
-        ..HttpLimits::default()
-    };
-    let server = Server::with(Setup {
-        limits,
-        ..Setup::default()
-    })
-    .await;
+    let server = Server::with(Setup::impatient()).await;
     let job = server.job().await;
     let mut events = server.follow(&job.id, &[]).await;
     events.next_named("status").await;

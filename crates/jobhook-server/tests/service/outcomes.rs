@@ -114,32 +114,26 @@ async fn an_operation_that_says_itself_what_it_does_not_promise_is_refused_or_ha
         let report = jobhook::Report::success().results(&json!({"value": value}));
         report.expect("a number is JSON")
     }
+    /// Reports, and hears what becomes of it.
+    async fn heard(job: &Job, report: jobhook::Report) -> Result<(), jobhook::Error> {
+        let receipt = job.report(report)?;
+        receipt.wait_async(Duration::from_secs(60)).await
+    }
     let insists = async |job: Job, (): ()| {
         job.report(percent(101)).map_err(Failure::of)?;
         Ok::<_, Failure>(Percent { value: 1 })
     };
     let listens = async |job: Job, (): ()| {
-        let report = job.report(percent(102)).map_err(Failure::of)?;
-        report
-            .wait_async(Duration::from_secs(60))
-            .await
-            .map_err(Failure::of)?;
+        heard(&job, percent(102)).await.map_err(Failure::of)?;
         Ok::<_, Failure>(Percent { value: 1 })
     };
     let silent = async |job: Job, (): ()| {
-        let report = job
-            .report(jobhook::Report::success())
-            .map_err(Failure::of)?;
-        report
-            .wait_async(Duration::from_secs(60))
-            .await
-            .map_err(Failure::of)?;
+        let success = heard(&job, jobhook::Report::success());
+        success.await.map_err(Failure::of)?;
         Ok::<_, Failure>(Percent { value: 1 })
     };
     let ignores = async |job: Job, (): ()| {
-        let report = job.report(percent(104)).map_err(Failure::of)?;
-        let refused = report.wait_async(Duration::from_secs(60)).await;
-        assert!(refused.is_err());
+        assert!(heard(&job, percent(104)).await.is_err());
         Ok::<_, Failure>(Percent { value: 1 })
     };
     let corrects = async |job: Job, (): ()| {

@@ -12,8 +12,7 @@
 //! while the writer is held. That is what came during one copy, and not what came since the last.
 
 use std::io;
-use std::sync::mpsc;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak, mpsc};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -81,11 +80,8 @@ impl Checkpointer {
     /// Ends the thread, after the checkpoint that is under way.
     pub(super) fn close(&self) {
         let _ = self.wake.send(Wake::Stop);
-        let thread = match self.thread.lock() {
-            Ok(mut thread) => thread.take(),
-            Err(poisoned) => poisoned.into_inner().take(),
-        };
-        if let Some(thread) = thread {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
             let _ = thread.join();
         }
     }

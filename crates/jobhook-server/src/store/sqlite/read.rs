@@ -100,18 +100,9 @@ pub(super) fn list(
     if let Some(action_type) = &query.action_type {
         values.push((":type", action_type));
     }
-    let mut statement = prepare(connection, &list_sql(query))?;
-    let mut rows = statement.query(&*values).map_err(failure)?;
-    let (mut found, mut spent) = (Vec::new(), 0);
-    while let Some(row) = rows.next().map_err(failure)? {
-        let action = read_action(&mut Reader::new(row))?;
-        let is_last = query.ends_with(&action, &mut spent);
-        found.push(action);
-        if is_last {
-            break;
-        }
-    }
-    Ok(found)
+    let mut spent = 0;
+    let is_last = |action: &Action| query.ends_with(action, &mut spent);
+    each_until(connection, &list_sql(query), &*values, read_action, is_last)
 }
 
 /// Only numbers of our own and placeholders go into the text.
@@ -185,11 +176,27 @@ pub(super) fn each<T>(
     values: impl Params,
     read: impl Fn(&mut Reader<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
+    each_until(connection, sql, values, read, |_| false)
+}
+
+/// Reads rows up to the last that is wanted.
+fn each_until<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, StoreError>,
+    mut is_last: impl FnMut(&T) -> bool,
+) -> Result<Vec<T>, StoreError> {
     let mut statement = prepare(connection, sql)?;
     let mut rows = statement.query(values).map_err(failure)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(failure)? {
-        found.push(read(&mut Reader::new(row))?);
+        let one = read(&mut Reader::new(row))?;
+        let enough = is_last(&one);
+        found.push(one);
+        if enough {
+            break;
+        }
     }
     Ok(found)
 }

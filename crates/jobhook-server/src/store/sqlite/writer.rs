@@ -35,7 +35,7 @@ impl Writer {
     }
 
     /// Has `connection` make the checkpoints, on a thread of its own. Blocks.
-    pub(super) fn check_with(&self, connection: Connection) -> io::Result<Arc<Checkpointer>> {
+    pub(super) fn checkpoint_with(&self, connection: Connection) -> io::Result<Arc<Checkpointer>> {
         Checkpointer::start(connection, &self.session).map(Arc::new)
     }
 
