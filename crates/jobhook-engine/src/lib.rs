@@ -11,12 +11,14 @@
 pub mod action;
 pub mod attempt;
 pub mod batcher;
+pub mod blob;
 pub mod changes;
 pub mod clock;
 pub mod cron;
 mod dispatcher;
 mod drive;
 pub mod engine;
+pub mod file;
 pub mod hook;
 pub mod judge;
 pub mod keyring;

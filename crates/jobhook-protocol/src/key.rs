@@ -111,8 +111,8 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads exactly 32 bytes of lower-case hexadecimal; anything else is `None`.
-pub(crate) fn unhex32(text: &[u8]) -> Option<[u8; 32]> {
+/// Reads exactly `N` bytes of lower-case hexadecimal; anything else is `None`.
+pub(crate) fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     fn digit(byte: u8) -> Option<u8> {
         match byte {
             b'0'..=b'9' => Some(byte - b'0'),
@@ -120,8 +120,8 @@ pub(crate) fn unhex32(text: &[u8]) -> Option<[u8; 32]> {
             _ => None,
         }
     }
-    let mut bytes = [0; 32];
-    if text.len() != 64 {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
         return None;
     }
     for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {

@@ -10,6 +10,7 @@
 //! from is named beside it. The files in `conformance/vectors/` hold both to the same facts.
 
 pub mod action;
+pub mod digest;
 pub mod environment;
 pub mod json;
 pub mod key;
@@ -24,6 +25,7 @@ pub mod verifier;
 pub use action::{
     ActionAnswer, ActionBody, AttemptBody, CancelBody, LineSource, LogLineBody, WitnessBody,
 };
+pub use digest::{Md5Sum, NotASum, Sha256Sum};
 pub use environment::{EnvironmentError, JobEnvironment};
 pub use json::{Json, JsonError};
 pub use key::{KeyError, SecretKey, attempt_key};

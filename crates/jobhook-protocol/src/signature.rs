@@ -13,7 +13,7 @@ use hmac::Mac;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::key::{SecretKey, hex, unhex32};
+use crate::key::{SecretKey, hex, unhex};
 
 /// Header naming the action.
 pub const JOB_ID: &str = "X-Job-Id";
@@ -103,11 +103,11 @@ impl SignedHeaders {
             name: JOB_TIME,
             expected: "milliseconds since the Unix epoch, 1 to 15 decimal digits",
         })?;
-        let hash = unhex32(required(JOB_HASH, values(JOB_HASH))?);
+        let hash = unhex(required(JOB_HASH, values(JOB_HASH))?);
         let signature = optional(JOB_SIGNATURE, values(JOB_SIGNATURE))?
             .map(|text| {
                 text.strip_prefix(b"v1=")
-                    .and_then(unhex32)
+                    .and_then(unhex)
                     .ok_or(HeaderError::Malformed {
                         name: JOB_SIGNATURE,
                         expected: "`v1=` and 64 lower-case hexadecimal digits",

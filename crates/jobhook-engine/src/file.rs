@@ -1,0 +1,224 @@
+//! The files of actions and of other objects, as they are stored (clauses `FILE-*`).
+//!
+//! ```text
+//! store / object / property / index ──▶ File ──▶ Content ──▶ blob
+//!                    what is uploaded, until it is attached: Staged ──▶ blob
+//! ```
+//!
+//! A content is stored once, however many files have it. One that no file has any more is
+//! unused from then on, and is forgotten after a while.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jobhook_protocol::{Json, Md5Sum, Sha256Sum};
+use serde::{Deserialize, Serialize};
+
+use crate::action::ActionId;
+use crate::attempt::AttemptRef;
+use crate::blob::BlobName;
+use crate::clock::Timestamp;
+
+/// The store whose objects are the actions.
+pub const ACTIONS: &str = "actions";
+/// The property with what an action was launched with.
+pub const INPUTS: &str = "inputs";
+/// The property with what its job leaves.
+pub const OUTPUTS: &str = "outputs";
+
+/// Names an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// The store, as it is spelt in the configuration; [`ACTIONS`] for actions.
+    pub store: String,
+    /// Its id.
+    pub id: String,
+}
+
+impl ObjectRef {
+    /// The object that an action is.
+    pub fn of_action(id: ActionId) -> ObjectRef {
+        ObjectRef {
+            store: ACTIONS.to_owned(),
+            id: id.to_string(),
+        }
+    }
+
+    /// One of its properties.
+    pub fn property(self, property: impl Into<String>) -> PropertyRef {
+        PropertyRef {
+            object: self,
+            property: property.into(),
+        }
+    }
+}
+
+/// Names a property of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PropertyRef {
+    /// Whose.
+    pub object: ObjectRef,
+    /// Which.
+    pub property: String,
+}
+
+/// Names a property in messages.
+impl fmt::Display for PropertyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ObjectRef { store, id } = &self.object;
+        write!(f, "{store}/{id}/{}", self.property)
+    }
+}
+
+/// An object that has, or had, or may have files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Which.
+    pub at: ObjectRef,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// How many files each of its properties has.
+    pub files: BTreeMap<String, u64>,
+    /// The bytes of all of them.
+    pub bytes: u64,
+}
+
+/// Bytes that are stored, and what names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Of the bytes: two contents with one SHA-256 are one.
+    pub sha256: Sha256Sum,
+    /// Of the bytes.
+    pub md5: Md5Sum,
+    /// Of `WEBDA` and the bytes. Never answered to anybody.
+    pub challenge: Md5Sum,
+    /// How many bytes.
+    pub size: u64,
+    /// Where they are.
+    pub blob: BlobName,
+}
+
+/// Bytes that were uploaded and belong to nothing yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staged {
+    /// The bytes.
+    pub content: Content,
+    /// When they were complete.
+    pub at: Timestamp,
+}
+
+/// What a client says about a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileFields {
+    /// Its name, for people.
+    pub name: Option<String>,
+    /// Its media type.
+    pub mimetype: String,
+    /// Anything, a JSON object.
+    pub metadata: Option<Json>,
+}
+
+/// A file of a property.
+#[derive(Clone, Debug, PartialEq)]
+pub struct File {
+    /// Where it is attached.
+    pub at: PropertyRef,
+    /// Its number within the property, from 0.
+    pub index: u64,
+    /// Its bytes.
+    pub content: Content,
+    /// What was said about it.
+    pub fields: FileFields,
+    /// The attempt whose job left it; `None` if it came from outside.
+    pub attempt: Option<u32>,
+    /// When it was attached.
+    pub attached_at: Timestamp,
+}
+
+/// Attaches a content to a property.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attach {
+    /// Where to.
+    pub to: PropertyRef,
+    /// What.
+    pub origin: Origin,
+    /// What was said about it.
+    pub fields: FileFields,
+    /// The attempt whose job does it: it must be open, and its action not final.
+    pub by: Option<AttemptRef>,
+    /// How much the object may have, with this file.
+    pub most: ObjectLimits,
+    /// Whether the object is made where it is not there. An action is an object as long as it
+    /// is there, and is never made.
+    pub create: bool,
+}
+
+/// Where the bytes of a new file come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// They are a content already.
+    Stored(Sha256Sum),
+    /// They have just arrived, as a blob that nothing refers to.
+    Arrived(Content),
+    /// They are staged.
+    Staged(BlobName),
+}
+
+/// A file that an action is launched with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputFile {
+    /// Its bytes, staged.
+    pub staged: BlobName,
+    /// What was said about it.
+    pub fields: FileFields,
+}
+
+/// How much one object may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectLimits {
+    /// Files, of all properties.
+    pub files: u64,
+    /// Bytes, of all files.
+    pub bytes: u64,
+}
+
+impl ObjectLimits {
+    /// No limits.
+    pub const NONE: ObjectLimits = ObjectLimits {
+        files: u64::MAX,
+        bytes: u64::MAX,
+    };
+}
+
+/// What attaching came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attached {
+    /// The file; the one of before, if this content was attached under this name already.
+    pub file: File,
+    /// A blob that nothing refers to: its content was stored already. It is to be deleted.
+    pub surplus: Option<BlobName>,
+}
+
+/// What a launch allows its job beyond its own files (clause `FILE-4`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileGrant {
+    /// The store, as it is spelt in the configuration.
+    pub store: String,
+    /// An object, or `*` for any.
+    pub uuid: String,
+    /// A property, or `*` for any.
+    pub property: String,
+    /// What may be done.
+    pub access: FileAccess,
+}
+
+/// What may be done with files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileAccess {
+    /// Download.
+    Read,
+    /// Upload, and download.
+    Write,
+}
