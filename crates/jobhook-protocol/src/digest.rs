@@ -1,4 +1,6 @@
 //! What names a content (clauses `FILE-6`, `FILE-7`): MD5, challenge and SHA-256 of its bytes.
+//!
+//! The sums are computed by the digesters of [`crate::digester`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,9 +54,51 @@ sums! {
     Sha256Sum = 32;
 }
 
+/// What the bytes of a content come after in its challenge (clause `FILE-7`).
+pub const CHALLENGE_PREFIX: &[u8; 5] = b"WEBDA";
+
+impl Md5Sum {
+    /// As the answers to an upload have it (clause `UP-3`): RFC 4648 base64, 24 characters.
+    pub fn to_base64(self) -> String {
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::with_capacity(24);
+        for three in self.0.chunks(3) {
+            let bits = three.iter().enumerate().fold(0, |bits, (at, byte)| {
+                bits | usize::from(*byte) << (16 - 8 * at)
+            });
+            for at in 0..4 {
+                text.push(if at <= three.len() {
+                    char::from(ALPHABET[bits >> (18 - 6 * at) & 63])
+                } else {
+                    '='
+                });
+            }
+        }
+        text
+    }
+}
+
 /// A text that is no sum of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it must be {digits} lower-case hexadecimal digits")]
 pub struct NotASum {
     digits: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_has_one_spelling() {
+        let text = "5eb63bbbe01eeed093cb22bb8f5acdc3";
+        let sum: Md5Sum = text.parse().unwrap();
+        assert_eq!(sum.to_string(), text);
+        assert_eq!(sum.to_base64(), "XrY7u+Ae7tCTyyK7j1rNww==");
+        for wrong in ["", "5eb6", &text.to_uppercase(), &text.replace('5', "g")] {
+            assert!(wrong.parse::<Md5Sum>().is_err(), "{wrong}");
+        }
+        assert!(text.parse::<Sha256Sum>().is_err());
+    }
 }

@@ -11,9 +11,11 @@
 
 pub mod action;
 pub mod digest;
+pub mod digester;
 pub mod environment;
 pub mod json;
 pub mod key;
+mod md5;
 pub mod operation;
 pub mod problem;
 pub mod report;
@@ -25,7 +27,8 @@ pub mod verifier;
 pub use action::{
     ActionAnswer, ActionBody, AttemptBody, CancelBody, LineSource, LogLineBody, WitnessBody,
 };
-pub use digest::{Md5Sum, NotASum, Sha256Sum};
+pub use digest::{CHALLENGE_PREFIX, Md5Sum, NotASum, Sha256Sum};
+pub use digester::{Digester, Digests, Handshake, HandshakeDigester, Md5Digester, Sha256Digester};
 pub use environment::{EnvironmentError, JobEnvironment};
 pub use json::{Json, JsonError};
 pub use key::{KeyError, SecretKey, attempt_key};
