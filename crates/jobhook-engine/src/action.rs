@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Uuid};
 
 use crate::clock::Timestamp;
+use crate::file::{FileGrant, InputFile, ObjectLimits};
 
 /// An action's id: a UUIDv7, so that ids sort by the time of launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -100,6 +101,8 @@ pub struct Action {
     pub timeouts: Timeouts,
     /// W3C Trace Context of the launch.
     pub traceparent: Option<String>,
+    /// What its job may do with files that are not its own.
+    pub grants: Vec<FileGrant>,
     /// What is stored of its log.
     pub log: LogMeter,
     /// Whether an attempt is open: taken and not closed.
@@ -202,6 +205,14 @@ pub struct NewAction {
     pub traceparent: Option<String>,
     /// Why it cannot run at all (no runner takes its type): it is stored as `ERROR`.
     pub refusal: Option<Failure>,
+    /// Staged files that become its inputs, in this order.
+    pub files: Vec<InputFile>,
+    /// How much it may have as files, with those.
+    pub most: ObjectLimits,
+    /// The action whose inputs it has too, before those; one that has none or is gone is fine.
+    pub inputs_of: Option<ActionId>,
+    /// What its job may do with files that are not its own.
+    pub grants: Vec<FileGrant>,
 }
 
 /// What went wrong, for programs and for people.

@@ -27,6 +27,7 @@ use crate::batcher::{Batcher, WriteFailure};
 use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::cron::CronError;
+use crate::file::ObjectLimits;
 use crate::hook::{Hook, Proven};
 use crate::judge::{Judge, Lenient};
 use crate::keyring::Keyring;
@@ -231,7 +232,7 @@ impl Engine {
     pub async fn launch(&self, launches: Vec<Launch>) -> Result<Vec<Action>, EngineError> {
         let writes = launches
             .into_iter()
-            .map(|launch| self.insert(launch, None))
+            .map(|launch| Write::Insert(Box::new(self.new_action(launch))))
             .collect();
         self.0
             .batcher
@@ -242,7 +243,7 @@ impl Engine {
             .collect()
     }
 
-    /// Launches a final action again, as a new one.
+    /// Launches a final action again, as a new one with the same inputs and grants.
     ///
     /// # Errors
     ///
@@ -261,7 +262,13 @@ impl Engine {
             timeouts: action.timeouts,
             traceparent: None,
         };
-        into_action(self.0.batcher.write(self.insert(launch, Some(id))).await?)
+        let new = NewAction {
+            retry_of: Some(id),
+            inputs_of: Some(id),
+            grants: action.grants,
+            ..self.new_action(launch)
+        };
+        into_action(self.0.batcher.write(Write::Insert(Box::new(new))).await?)
     }
 
     /// Marks an action as cancelled: what has not started never will, what runs is stopped.
@@ -337,10 +344,10 @@ impl Engine {
         self.0.runners.iter().map(|(runner, _)| runner.name())
     }
 
-    fn insert(&self, launch: Launch, retry_of: Option<ActionId>) -> Write {
+    fn new_action(&self, launch: Launch) -> NewAction {
         let refusal = untaken(&launch.action_type, self.types())
             .map(|message| Failure::new("no_runner", message));
-        Write::Insert(Box::new(NewAction {
+        NewAction {
             id: ActionId::draw(self.0.clock.now()),
             action_type: launch.action_type,
             operation: launch.operation,
@@ -349,10 +356,14 @@ impl Engine {
             attempts: launch.attempts.max(1),
             scheduled: launch.scheduled,
             timeouts: launch.timeouts,
-            retry_of,
+            retry_of: None,
             traceparent: launch.traceparent,
             refusal,
-        }))
+            files: Vec::new(),
+            most: ObjectLimits::NONE,
+            inputs_of: None,
+            grants: Vec::new(),
+        }
     }
 
     /// What each runner takes, in order.

@@ -36,6 +36,13 @@ pub struct ObjectRef {
 }
 
 impl ObjectRef {
+    /// The action that it is, if it is one.
+    pub fn action(&self) -> Option<ActionId> {
+        (self.store == ACTIONS)
+            .then(|| self.id.parse().ok())
+            .flatten()
+    }
+
     /// The object that an action is.
     pub fn of_action(id: ActionId) -> ObjectRef {
         ObjectRef {
@@ -75,12 +82,29 @@ impl fmt::Display for PropertyRef {
 pub struct Object {
     /// Which.
     pub at: ObjectRef,
-    /// When it was made.
+    /// When it was made; an action, when it was launched.
     pub created_at: Timestamp,
     /// How many files each of its properties has.
     pub files: BTreeMap<String, u64>,
     /// The bytes of all of them.
     pub bytes: u64,
+}
+
+impl Object {
+    /// An object without files.
+    pub fn new(at: ObjectRef, created_at: Timestamp) -> Object {
+        Object {
+            at,
+            created_at,
+            files: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// How many files a property has: the index of the next one.
+    pub fn count(&self, property: &str) -> u64 {
+        self.files.get(property).copied().unwrap_or(0)
+    }
 }
 
 /// Bytes that are stored, and what names them.
@@ -96,6 +120,15 @@ pub struct Content {
     pub size: u64,
     /// Where they are.
     pub blob: BlobName,
+}
+
+/// A content as a store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptContent {
+    /// What it is.
+    pub content: Content,
+    /// Since when no file has it; `None` as long as one does.
+    pub idle_since: Option<Timestamp>,
 }
 
 /// Bytes that were uploaded and belong to nothing yet.
@@ -165,6 +198,9 @@ pub enum Origin {
 }
 
 /// A file that an action is launched with.
+///
+/// Where its content is stored already, as another blob, the staged bytes are surplus: they
+/// stay staged, to be [unstaged](crate::write::Write::Unstage) and deleted by who launched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputFile {
     /// Its bytes, staged.

@@ -9,11 +9,12 @@
 //! store's own rows.
 
 mod close;
+mod files;
 mod report;
 mod rows;
 mod schedules;
 
-use jobhook_protocol::{Event, LineSource, Status};
+use jobhook_protocol::{Event, LineSource, Sha256Sum, Status};
 
 pub use rows::{ReporterKey, Row, Rows};
 
@@ -21,7 +22,9 @@ use crate::action::{
     Action, ActionId, CancelMark, Failure, LogMeter, NewAction, TimeoutKind, Timeouts,
 };
 use crate::attempt::{Attempt, AttemptRef};
+use crate::blob::BlobName;
 use crate::clock::Timestamp;
+use crate::file::{File, ObjectRef, PropertyRef};
 use crate::log::LogLine;
 use crate::runner::{Output, OutputLine, TypeFilter};
 use crate::schedule::TickKey;
@@ -53,6 +56,17 @@ pub trait Transaction: Send {
     /// Up to `limit` ticks of a schedule that wait for the one before, oldest first.
     async fn queued(&mut self, schedule: &str, limit: usize) -> Result<Vec<TickKey>, StoreError>;
 
+    /// The stored file of a property that has this content under this name.
+    async fn file_with(
+        &mut self,
+        property: &PropertyRef,
+        content: &Sha256Sum,
+        name: Option<&str>,
+    ) -> Result<Option<File>, StoreError>;
+
+    /// The stored files of a property, in order.
+    async fn files_of(&mut self, property: &PropertyRef) -> Result<Vec<File>, StoreError>;
+
     /// Writes what changed in `rows`, so that [`Transaction::waiting`] and the like see it, and
     /// marks it unchanged; keeps each log within the store's limits, and the
     /// [newest ticks](crate::schedule::KEPT_TICKS) of each schedule.
@@ -78,6 +92,12 @@ pub struct Wanted {
     pub schedules: Vec<String>,
     /// Ticks.
     pub ticks: Vec<TickKey>,
+    /// Contents.
+    pub contents: Vec<Sha256Sum>,
+    /// What is staged.
+    pub staged: Vec<BlobName>,
+    /// Objects.
+    pub objects: Vec<ObjectRef>,
 }
 
 /// Applies `writes` in order inside `transaction`, and answers each.
@@ -96,6 +116,10 @@ pub async fn run(
     for write in writes {
         if write.schedule().is_some() {
             answers.push(schedules::apply(transaction, &mut rows, write, now).await?);
+            continue;
+        }
+        if files::concerns(write) {
+            answers.push(files::apply(transaction, &mut rows, write, now).await?);
             continue;
         }
         let Write::Claim(claim) = write else {
@@ -165,6 +189,7 @@ fn wanted(writes: &[Write]) -> Wanted {
             .map(str::to_owned)
             .collect(),
         ticks: writes.iter().flat_map(schedules::ticks_of).collect(),
+        ..Wanted::default()
     };
     wanted.actions.sort_unstable();
     wanted.actions.dedup();
@@ -197,6 +222,9 @@ fn apply(rows: &mut Rows, write: &Write, now: Timestamp) -> Answer {
         | Write::ResumeSchedule(_)
         | Write::Tick(_)
         | Write::RunSchedule { .. } => Err(Refusal::NoSchedule),
+        Write::Stage(_) | Write::Unstage { .. } | Write::Attach(_) | Write::PutObject(_) => {
+            Err(Refusal::NoObject)
+        }
     }
 }
 
@@ -233,6 +261,7 @@ fn insert(rows: &mut Rows, new: &NewAction, now: Timestamp) -> Answer {
         retry_of: new.retry_of,
         timeouts: new.timeouts,
         traceparent: new.traceparent.clone(),
+        grants: new.grants.clone(),
         log: LogMeter::default(),
         open: false,
     };

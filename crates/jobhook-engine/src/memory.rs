@@ -1,14 +1,18 @@
 //! A store in memory: the fake that tests use, and the plainest reading of the contract.
 
+mod files;
 mod tables;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use jobhook_protocol::{Md5Sum, Sha256Sum};
 
 use crate::action::{Action, ActionId};
 use crate::attempt::{Attempt, AttemptRef};
+use crate::blob::BlobName;
 use crate::clock::Timestamp;
+use crate::file::{ACTIONS, Content, File, Object, ObjectRef, PropertyRef, Staged};
 use crate::ledger::{self, Answer};
 use crate::log::{LogLimits, LogLine};
 use crate::retention::Retention;
@@ -200,6 +204,71 @@ impl Store for MemoryStore {
         Ok(ticks)
     }
 
+    async fn contents(&self, md5: Md5Sum, challenge: Md5Sum) -> Result<Vec<Content>, StoreError> {
+        Ok(self.tables().contents_with(md5, challenge))
+    }
+
+    async fn content(&self, sha256: Sha256Sum) -> Result<Option<Content>, StoreError> {
+        let tables = self.tables();
+        Ok(tables
+            .contents
+            .get(&sha256)
+            .map(|kept| kept.content.clone()))
+    }
+
+    async fn staged(&self, blob: &BlobName) -> Result<Option<Staged>, StoreError> {
+        Ok(self.tables().staged.get(blob).cloned())
+    }
+
+    async fn stored_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.tables().stored_bytes())
+    }
+
+    async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError> {
+        Ok(self.tables().objects.get(at).cloned())
+    }
+
+    async fn objects(
+        &self,
+        store: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Object>, StoreError> {
+        Ok(self.tables().objects_of(store, after, limit))
+    }
+
+    async fn file(&self, at: &PropertyRef, index: u64) -> Result<Option<File>, StoreError> {
+        Ok(self.tables().files.get(&(at.clone(), index)).cloned())
+    }
+
+    async fn files(
+        &self,
+        object: &ObjectRef,
+        after: Option<(&str, u64)>,
+        limit: usize,
+    ) -> Result<Vec<File>, StoreError> {
+        Ok(self.tables().files_after(object, after, limit))
+    }
+
+    async fn drop_object(&self, at: &ObjectRef, now: Timestamp) -> Result<bool, StoreError> {
+        Ok(at.store != ACTIONS && self.tables().remove_object(at, now))
+    }
+
+    async fn forget_unused(
+        &self,
+        idle_before: Timestamp,
+        staged_before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BlobName>, StoreError> {
+        Ok(self
+            .tables()
+            .forget_unused(idle_before, staged_before, limit))
+    }
+
+    async fn wanted_blobs(&self, blobs: &[BlobName]) -> Result<Vec<BlobName>, StoreError> {
+        Ok(self.tables().wanted(blobs))
+    }
+
     async fn prune(
         &self,
         rules: &Retention,
@@ -214,7 +283,7 @@ impl Store for MemoryStore {
         beyond.sort_unstable();
         beyond.truncate(limit);
         for id in &beyond {
-            tables.remove(*id);
+            tables.remove(*id, now);
         }
         Ok(beyond.len())
     }

@@ -1,4 +1,4 @@
-//! What keeps actions: the contract of a store.
+//! What keeps actions and what is said of files: the contract of a store.
 //!
 //! The row is the queue: one commit stores an action and enqueues it. Writes come in batches
 //! of mixed kinds, one transaction a batch; what they mean is the [ledger](crate::ledger)'s.
@@ -10,18 +10,21 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use jobhook_protocol::Status;
+use jobhook_protocol::{Md5Sum, Sha256Sum, Status};
 
 use crate::action::{Action, ActionId};
 use crate::attempt::{Attempt, AttemptRef};
+use crate::blob::BlobName;
 use crate::clock::Timestamp;
+use crate::file::{Content, File, Object, ObjectRef, PropertyRef, Staged};
 use crate::ledger::Answer;
 use crate::log::LogLine;
 use crate::retention::Retention;
 use crate::schedule::{Schedule, Tick, TickQuery};
 use crate::write::Write;
 
-/// Keeps actions, their attempts and their logs, and schedules with their ticks.
+/// Keeps actions, their attempts and their logs, schedules with their ticks, and which files
+/// there are.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Applies `writes` in order in one transaction, and answers each in its place. Once
@@ -71,9 +74,63 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads a page of a schedule's ticks, newest first; they outlive it.
     async fn ticks(&self, query: &TickQuery) -> Result<Vec<Tick>, StoreError>;
 
+    /// The contents with this MD5 and this challenge: at most two, since two do not tell which is
+    /// meant.
+    async fn contents(&self, md5: Md5Sum, challenge: Md5Sum) -> Result<Vec<Content>, StoreError>;
+
+    /// Reads the content with this SHA-256.
+    async fn content(&self, sha256: Sha256Sum) -> Result<Option<Content>, StoreError>;
+
+    /// Reads what is staged as a blob.
+    async fn staged(&self, blob: &BlobName) -> Result<Option<Staged>, StoreError>;
+
+    /// How many bytes all contents have, and all that is staged. It is asked before each upload,
+    /// so it takes the same time however many there are.
+    async fn stored_bytes(&self) -> Result<u64, StoreError>;
+
+    /// Reads an object. One of actions is here once the action has had files.
+    async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError>;
+
+    /// Reads up to `limit` objects of a store with ids above `after`, by id.
+    async fn objects(
+        &self,
+        store: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Object>, StoreError>;
+
+    /// Reads a file.
+    async fn file(&self, at: &PropertyRef, index: u64) -> Result<Option<File>, StoreError>;
+
+    /// Reads up to `limit` files of an object behind `after`, a property and an index; by property,
+    /// then index.
+    async fn files(
+        &self,
+        object: &ObjectRef,
+        after: Option<(&str, u64)>,
+        limit: usize,
+    ) -> Result<Vec<File>, StoreError>;
+
+    /// Takes an object away with its files, unless it is an action; answers whether it was there.
+    /// A content that no file has any more is idle from `now` on.
+    async fn drop_object(&self, at: &ObjectRef, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Forgets contents that are idle since `idle_before` or longer, and what is staged since
+    /// `staged_before` or longer: longest first, contents first, at most `limit`. Answers their
+    /// blobs, which are to be deleted.
+    async fn forget_unused(
+        &self,
+        idle_before: Timestamp,
+        staged_before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BlobName>, StoreError>;
+
+    /// Those of `blobs` that are a content's or staged. Nothing refers to the others.
+    async fn wanted_blobs(&self, blobs: &[BlobName]) -> Result<Vec<BlobName>, StoreError>;
+
     /// Removes finished actions that are beyond `rules`, the first launched first, at most
     /// `limit`, with everything that belongs to them; answers how many. An action whose
-    /// attempt is open stays.
+    /// attempt is open stays. A content that no file has any more is idle from `now` on.
     ///
     /// Other writes are let through in between, so a crash leaves some of them removed; the
     /// lines of the next one may be gone in part.

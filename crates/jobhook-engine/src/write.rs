@@ -8,7 +8,9 @@ use jobhook_protocol::{IllegalTransition, Report, Status};
 
 use crate::action::{Action, ActionId, NewAction, TimeoutKind};
 use crate::attempt::{Attempt, AttemptRef, Closing, Saw};
+use crate::blob::BlobName;
 use crate::clock::Timestamp;
+use crate::file::{Attach, Attached, Object, ObjectRef, Staged};
 use crate::runner::{Output, Terms, TypeFilter};
 use crate::schedule::plan::{Decision, Missed};
 use crate::schedule::{Schedule, ScheduleDefinition, Source, Tick};
@@ -97,6 +99,17 @@ pub enum Write {
         /// The name of the token that asks, or `local`.
         by: String,
     },
+    /// Remembers bytes that were uploaded; those of a blob that is staged already stay as they are.
+    Stage(Box<Staged>),
+    /// Forgets bytes that were uploaded and belong to nothing: the blob is to be deleted.
+    Unstage {
+        /// Which.
+        blob: BlobName,
+    },
+    /// Attaches a content to a property.
+    Attach(Box<Attach>),
+    /// Makes an object, unless it is there; one of actions is there as long as its action is.
+    PutObject(ObjectRef),
 }
 
 /// Makes or changes a schedule.
@@ -191,6 +204,10 @@ pub enum Written {
     Schedule(Box<Schedule>),
     /// `Tick`, `RunSchedule`: what became of it.
     Ticked(Box<Ticked>),
+    /// `Attach`: the file.
+    Attached(Box<Attached>),
+    /// `PutObject`: the object as it is now.
+    Object(Box<Object>),
     /// Everything else.
     Done,
 }
@@ -282,6 +299,24 @@ pub enum Refusal {
         /// Which, or one of those.
         action: ActionId,
     },
+    /// The bytes are not stored, or not staged.
+    #[error("the content is not there")]
+    NoContent,
+    /// No such object.
+    #[error("there is no such object")]
+    NoObject,
+    /// The object would have more files than it may.
+    #[error("an object has at most {limit} files")]
+    TooManyFiles {
+        /// How many it may have.
+        limit: u64,
+    },
+    /// The files of the object would have more bytes than they may.
+    #[error("the files of an object have at most {limit} bytes")]
+    TooManyBytes {
+        /// How many they may have.
+        limit: u64,
+    },
     /// As many ticks wait as may.
     #[error("{queued} ticks of the schedule wait already")]
     QueueFull {
@@ -303,12 +338,16 @@ impl Write {
             | Write::Close { attempt, .. }
             | Write::TimeOut { attempt, .. } => Some(attempt.action),
             Write::Expire { action, .. } | Write::Cancel { action, .. } => Some(*action),
+            Write::Attach(attach) => attach.to.object.action(),
             Write::PutSchedule(_)
             | Write::DeleteSchedule { .. }
             | Write::PauseSchedule(_)
             | Write::ResumeSchedule(_)
             | Write::Tick(_)
-            | Write::RunSchedule { .. } => None,
+            | Write::RunSchedule { .. }
+            | Write::Stage(_)
+            | Write::Unstage { .. }
+            | Write::PutObject(_) => None,
         }
     }
 
@@ -321,6 +360,7 @@ impl Write {
             | Write::Gone { attempt, .. }
             | Write::Close { attempt, .. }
             | Write::TimeOut { attempt, .. } => Some(*attempt),
+            Write::Attach(attach) => attach.by,
             _ => None,
         }
     }

@@ -48,7 +48,8 @@ impl Changes {
                     }
                     self.schedule_changed();
                 }
-                Written::Done => {}
+                // A file is seen by who follows its action.
+                Written::Attached(_) | Written::Object(_) | Written::Done => {}
             }
         }
         if waits.maybe || !waits.ready.is_empty() {

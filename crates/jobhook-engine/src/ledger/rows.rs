@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 
+use jobhook_protocol::Sha256Sum;
+
 use crate::action::{Action, ActionId};
 use crate::attempt::{Attempt, AttemptRef};
+use crate::blob::BlobName;
+use crate::file::{File, KeptContent, Object, ObjectRef, Staged};
 use crate::log::LogLine;
 use crate::schedule::{Schedule, Tick, TickKey};
 use crate::window::Window;
@@ -110,6 +114,14 @@ pub struct Rows {
     pub schedules: HashMap<String, Row<Schedule>>,
     /// Ticks.
     pub ticks: HashMap<TickKey, Row<Tick>>,
+    /// Contents.
+    pub contents: HashMap<Sha256Sum, Row<KeptContent>>,
+    /// What is staged; nothing where it is not any more.
+    pub staged: HashMap<BlobName, Row<Option<Staged>>>,
+    /// Objects.
+    pub objects: HashMap<ObjectRef, Row<Object>>,
+    /// Files to store, in order.
+    pub files: Vec<File>,
     /// Lines to store, in order.
     pub lines: Vec<LogLine>,
     /// Attempts that closed: what is remembered of their reporters can go.

@@ -13,6 +13,7 @@ mod waiting;
 use super::{Answer, Row, Rows, Transaction, Wanted, cancel, insert};
 use crate::action::{ActionId, NewAction};
 use crate::clock::Timestamp;
+use crate::file::ObjectLimits;
 use crate::schedule::plan::{Decision, Missed, Step};
 use crate::schedule::{
     MAX_QUEUED, Overlap, Schedule, SkipReason, Source, Tick, TickKey, TickOutcome,
@@ -317,6 +318,10 @@ fn launch(
         retry_of: None,
         traceparent: None,
         refusal: None,
+        files: Vec::new(),
+        most: ObjectLimits::NONE,
+        inputs_of: None,
+        grants: Vec::new(),
     };
     insert(rows, &new, now)?;
     Ok(TickOutcome::Launched(action))

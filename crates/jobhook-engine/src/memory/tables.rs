@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use jobhook_protocol::Status;
+use jobhook_protocol::{Sha256Sum, Status};
 
 use crate::action::{Action, ActionId};
 use crate::attempt::{Attempt, AttemptRef};
+use crate::blob::BlobName;
 use crate::clock::Timestamp;
+use crate::file::{File, KeptContent, Object, ObjectRef, PropertyRef, Staged};
 use crate::ledger::{ReporterKey, Row, Rows, Transaction, Wanted};
 use crate::log::{LogLimits, LogLine};
 use crate::retention::Keep;
@@ -24,6 +26,10 @@ pub(super) struct Tables {
     pub(super) lines: BTreeMap<ActionId, BTreeMap<u64, LogLine>>,
     pub(super) schedules: BTreeMap<String, Schedule>,
     pub(super) ticks: BTreeMap<TickKey, Tick>,
+    pub(super) contents: BTreeMap<Sha256Sum, KeptContent>,
+    pub(super) staged: BTreeMap<BlobName, Staged>,
+    pub(super) objects: BTreeMap<ObjectRef, Object>,
+    pub(super) files: BTreeMap<(PropertyRef, u64), File>,
     pub(super) limits: LogLimits,
 }
 
@@ -59,7 +65,8 @@ impl Tables {
             .collect()
     }
 
-    pub(super) fn remove(&mut self, id: ActionId) {
+    pub(super) fn remove(&mut self, id: ActionId, now: Timestamp) {
+        self.remove_object(&ObjectRef::of_action(id), now);
         self.actions.remove(&id);
         self.lines.remove(&id);
         self.attempts.retain(|at, _| at.action != id);
@@ -121,6 +128,7 @@ impl Transaction for Tables {
                     .or_insert_with(|| Row::stored(tick.clone()));
             }
         }
+        self.load_files(wanted, rows);
         Ok(())
     }
 
@@ -158,6 +166,22 @@ impl Transaction for Tables {
         queued.sort_unstable_by_key(|tick| tick.number);
         let oldest = queued.into_iter().take(limit);
         Ok(oldest.map(|tick| tick.key.clone()).collect())
+    }
+
+    async fn file_with(
+        &mut self,
+        property: &PropertyRef,
+        content: &Sha256Sum,
+        name: Option<&str>,
+    ) -> Result<Option<File>, StoreError> {
+        let found = self
+            .of_property(property)
+            .find(|file| file.content.sha256 == *content && file.fields.name.as_deref() == name);
+        Ok(found.cloned())
+    }
+
+    async fn files_of(&mut self, property: &PropertyRef) -> Result<Vec<File>, StoreError> {
+        Ok(self.of_property(property).cloned().collect())
     }
 
     async fn flush(&mut self, rows: &mut Rows) -> Result<(), StoreError> {
@@ -209,6 +233,7 @@ impl Transaction for Tables {
                 row.mark_stored();
             }
         }
+        self.flush_files(rows);
         for closed in rows.closed.drain(..) {
             self.reporters.retain(|key, _| key.attempt != closed);
         }

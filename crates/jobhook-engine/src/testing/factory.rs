@@ -11,6 +11,7 @@ use jobhook_protocol::{Delivery, Json, LineSource, Report, Status};
 use crate::action::{Action, ActionId, LogMeter, NewAction, Timeouts};
 use crate::attempt::{AttemptRef, Ending, Saw};
 use crate::clock::Timestamp;
+use crate::file::ObjectLimits;
 use crate::runner::{Output, OutputLine, Terms, TypeFilter};
 use crate::write::{Claim, Write};
 
@@ -46,6 +47,10 @@ pub fn of_type(action_type: &str) -> NewAction {
         retry_of: None,
         traceparent: None,
         refusal: None,
+        files: Vec::new(),
+        most: ObjectLimits::NONE,
+        inputs_of: None,
+        grants: Vec::new(),
     }
 }
 
@@ -76,6 +81,7 @@ pub fn taken(action_type: &str) -> Action {
         retry_of: None,
         timeouts: new.timeouts,
         traceparent: None,
+        grants: Vec::new(),
         log: LogMeter::default(),
         open: true,
     }

@@ -5,10 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jobhook_protocol::{Md5Sum, Sha256Sum};
 
 use crate::action::{Action, ActionId};
 use crate::attempt::Attempt;
+use crate::blob::BlobName;
 use crate::clock::Timestamp;
+use crate::file::{Content, File, Object, ObjectRef, PropertyRef, Staged};
 use crate::ledger::Answer;
 use crate::log::LogLine;
 use crate::retention::Retention;
@@ -105,6 +108,67 @@ impl<P: Probe> Store for ProbedStore<P> {
 
     async fn ticks(&self, query: &TickQuery) -> Result<Vec<Tick>, StoreError> {
         self.store.ticks(query).await
+    }
+
+    async fn contents(&self, md5: Md5Sum, challenge: Md5Sum) -> Result<Vec<Content>, StoreError> {
+        self.store.contents(md5, challenge).await
+    }
+
+    async fn content(&self, sha256: Sha256Sum) -> Result<Option<Content>, StoreError> {
+        self.store.content(sha256).await
+    }
+
+    async fn staged(&self, blob: &BlobName) -> Result<Option<Staged>, StoreError> {
+        self.store.staged(blob).await
+    }
+
+    async fn stored_bytes(&self) -> Result<u64, StoreError> {
+        self.store.stored_bytes().await
+    }
+
+    async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError> {
+        self.store.object(at).await
+    }
+
+    async fn objects(
+        &self,
+        store: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Object>, StoreError> {
+        self.store.objects(store, after, limit).await
+    }
+
+    async fn file(&self, at: &PropertyRef, index: u64) -> Result<Option<File>, StoreError> {
+        self.store.file(at, index).await
+    }
+
+    async fn files(
+        &self,
+        object: &ObjectRef,
+        after: Option<(&str, u64)>,
+        limit: usize,
+    ) -> Result<Vec<File>, StoreError> {
+        self.store.files(object, after, limit).await
+    }
+
+    async fn drop_object(&self, at: &ObjectRef, now: Timestamp) -> Result<bool, StoreError> {
+        self.store.drop_object(at, now).await
+    }
+
+    async fn forget_unused(
+        &self,
+        idle_before: Timestamp,
+        staged_before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BlobName>, StoreError> {
+        self.store
+            .forget_unused(idle_before, staged_before, limit)
+            .await
+    }
+
+    async fn wanted_blobs(&self, blobs: &[BlobName]) -> Result<Vec<BlobName>, StoreError> {
+        self.store.wanted_blobs(blobs).await
     }
 
     async fn prune(

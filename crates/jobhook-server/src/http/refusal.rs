@@ -158,7 +158,11 @@ impl From<Refusal> for Refused {
             Refusal::Overlaps { .. } | Refusal::QueueFull { .. } => {
                 Refused::new(Code::ScheduleOverlap, text)
             }
-            Refusal::ScheduleMoved
+            Refusal::NoContent
+            | Refusal::NoObject
+            | Refusal::TooManyFiles { .. }
+            | Refusal::TooManyBytes { .. }
+            | Refusal::ScheduleMoved
             | Refusal::Exists
             | Refusal::NotGone
             | Refusal::StaleOffset { .. } => {

@@ -25,6 +25,7 @@ mod binds;
 mod checkpointer;
 mod columns;
 mod crash_points;
+mod files;
 mod flush;
 mod open;
 mod payload;
@@ -46,13 +47,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::Attempt;
+use jobhook_engine::blob::BlobName;
 use jobhook_engine::clock::Timestamp;
+use jobhook_engine::file::{Content, File, Object, ObjectRef, PropertyRef, Staged};
 use jobhook_engine::ledger::{self, Answer};
 use jobhook_engine::log::{LogLimits, LogLine};
 use jobhook_engine::retention::Retention;
 use jobhook_engine::schedule::{Schedule, Tick, TickQuery};
 use jobhook_engine::store::{ActionQuery, Store, StoreError, Wake};
 use jobhook_engine::write::Write;
+use jobhook_protocol::{Md5Sum, Sha256Sum};
 use rusqlite::{CachedStatement, Connection};
 
 use checkpointer::Checkpointer;
@@ -202,6 +206,95 @@ impl Store for SqliteStore {
         let query = query.clone();
         self.readers
             .read(move |connection| schedules::ticks(connection, &query))
+            .await
+    }
+
+    async fn contents(&self, md5: Md5Sum, challenge: Md5Sum) -> Result<Vec<Content>, StoreError> {
+        self.readers
+            .read(move |connection| files::contents(connection, md5, challenge))
+            .await
+    }
+
+    async fn content(&self, sha256: Sha256Sum) -> Result<Option<Content>, StoreError> {
+        self.readers
+            .read(move |connection| files::content(connection, sha256))
+            .await
+    }
+
+    async fn staged(&self, blob: &BlobName) -> Result<Option<Staged>, StoreError> {
+        let blob = blob.clone();
+        self.readers
+            .read(move |connection| files::staged(connection, &blob))
+            .await
+    }
+
+    async fn stored_bytes(&self) -> Result<u64, StoreError> {
+        self.readers.glance(files::stored_bytes).await
+    }
+
+    async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError> {
+        let at = at.clone();
+        self.readers
+            .read(move |connection| files::object(connection, &at))
+            .await
+    }
+
+    async fn objects(
+        &self,
+        store: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Object>, StoreError> {
+        let (store, after) = (store.to_owned(), after.map(str::to_owned));
+        self.readers
+            .read(move |connection| files::objects(connection, &store, after.as_deref(), limit))
+            .await
+    }
+
+    async fn file(&self, at: &PropertyRef, index: u64) -> Result<Option<File>, StoreError> {
+        let at = at.clone();
+        self.readers
+            .read(move |connection| files::file(connection, &at, index))
+            .await
+    }
+
+    async fn files(
+        &self,
+        object: &ObjectRef,
+        after: Option<(&str, u64)>,
+        limit: usize,
+    ) -> Result<Vec<File>, StoreError> {
+        let object = object.clone();
+        let after = after.map(|(property, index)| (property.to_owned(), index));
+        self.readers
+            .read(move |connection| files::files(connection, &object, after, limit))
+            .await
+    }
+
+    async fn drop_object(&self, at: &ObjectRef, now: Timestamp) -> Result<bool, StoreError> {
+        let at = at.clone();
+        self.writer
+            .run(move |connection| files::drop_object(connection, &at, now))
+            .await
+    }
+
+    async fn forget_unused(
+        &self,
+        idle_before: Timestamp,
+        staged_before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BlobName>, StoreError> {
+        self.writer
+            .run(move |connection| {
+                files::forget_unused(connection, idle_before, staged_before, limit)
+            })
+            .await
+    }
+
+    async fn wanted_blobs(&self, blobs: &[BlobName]) -> Result<Vec<BlobName>, StoreError> {
+        let blobs = blobs.to_vec();
+        self.readers
+            .read(move |connection| files::wanted(connection, &blobs))
             .await
     }
 

@@ -227,6 +227,7 @@ pub(super) fn action(row: &mut Reader<'_>) -> Result<(Action, i64), StoreError> 
         retry_of: row.optional_id()?,
         timeouts: row.json()?.unwrap_or_default(),
         traceparent: row.get()?,
+        grants: Vec::new(),
         log: LogMeter {
             last: row.number()?,
             dropped: row.number()?,

@@ -7,18 +7,20 @@ use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::AttemptRef;
 use jobhook_engine::clock::Timestamp;
+use jobhook_engine::file::{File, PropertyRef};
 use jobhook_engine::ledger::{ReporterKey, Row, Rows, Transaction, Wanted};
 use jobhook_engine::log::LogLimits;
 use jobhook_engine::runner::TypeFilter;
 use jobhook_engine::schedule::TickKey;
 use jobhook_engine::store::StoreError;
 use jobhook_engine::window::Window;
+use jobhook_protocol::Sha256Sum;
 use rusqlite::{Connection, Params, params};
 
 use super::columns::{self, Reader, action_columns, attempt_columns, id_bytes};
 use super::payload::Payload;
 use super::warm::Warm;
-use super::{failure, flush, limit_of, prepare, schedules, trim};
+use super::{failure, files, flush, limit_of, prepare, schedules, trim};
 
 const ACTION: &str = concat!(
     "SELECT ",
@@ -174,7 +176,8 @@ impl Transaction for SqliteTransaction<'_> {
                 rows.reporters.insert(key.clone(), Row::stored(window));
             }
         }
-        schedules::load(self.connection, wanted, rows)
+        schedules::load(self.connection, wanted, rows)?;
+        files::load(self.connection, wanted, rows)
     }
 
     async fn waiting(
@@ -215,11 +218,25 @@ impl Transaction for SqliteTransaction<'_> {
         schedules::queued(self.connection, schedule, limit)
     }
 
+    async fn file_with(
+        &mut self,
+        property: &PropertyRef,
+        content: &Sha256Sum,
+        name: Option<&str>,
+    ) -> Result<Option<File>, StoreError> {
+        files::file_with(self.connection, property, content, name)
+    }
+
+    async fn files_of(&mut self, property: &PropertyRef) -> Result<Vec<File>, StoreError> {
+        files::files_of(self.connection, property)
+    }
+
     async fn flush(&mut self, rows: &mut Rows) -> Result<(), StoreError> {
         flush::lines(self.connection, rows)?;
         trim::trim(self.connection, rows, self.limits)?;
         flush::changes(self.connection, rows)?;
-        schedules::flush(self.connection, rows)
+        schedules::flush(self.connection, rows)?;
+        files::flush(self.connection, rows)
     }
 
     fn keep(&mut self, rows: Rows) {
