@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the test vectors of docs/protocol.md and docs/concepts/scheduling.md, from the documents and nothing else.
 
-    python3 conformance/vectors/generate.py           write the five files
+    python3 conformance/vectors/generate.py           write the six files
     python3 conformance/vectors/generate.py --check   compare; exit 1 with a diff
 
 This is a second, independent reading of the protocol: standard library only (cron.json
@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # a check leaves the tree as it was
 
+from cases.challenge import CHALLENGE, challenge_cases
 from cases.cron import CRON, cron_cases
 from cases.environment import ENVIRONMENT, environment_cases
 from cases.keys import KEYS, key_cases
@@ -45,6 +46,7 @@ def files():
         "transitions.json": (TRANSITIONS, transition_cases()),
         "environment.json": (ENVIRONMENT, environment_cases()),
         "cron.json": (CRON, cron_cases()),
+        "challenge.json": (CHALLENGE, challenge_cases()),
     }
     for name, (_, listed) in cases.items():
         names = [case["name"] for case in listed]

@@ -4,8 +4,8 @@
 
 use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_SIGNATURE, JOB_TIME};
 use jobhook_protocol::{
-    EnvironmentError, Event, JobEnvironment, KeyError, SecretKey, SignedHeaders, Status, Verifier,
-    attempt_key, sign_v1, sign_webda,
+    Digester, EnvironmentError, Event, JobEnvironment, KeyError, SecretKey, SignedHeaders, Status,
+    Verifier, attempt_key, sign_v1, sign_webda,
 };
 use serde_json::Value;
 
@@ -32,6 +32,23 @@ fn body(case: &Value) -> Vec<u8> {
         Some(base64) => unbase64(base64),
         None => text(case, "body").as_bytes().to_vec(),
     }
+}
+
+fn content(case: &Value) -> Vec<u8> {
+    match case["repeat_hex"].as_str() {
+        Some(pattern) => {
+            let size = usize::try_from(case["size"].as_u64().unwrap()).unwrap();
+            unhex(pattern).into_iter().cycle().take(size).collect()
+        }
+        None => unbase64(text(case, "content_base64")),
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 fn unbase64(text: &str) -> Vec<u8> {
@@ -138,11 +155,7 @@ fn every_request_is_signed_as_the_vectors_say() {
 #[test]
 fn every_key_is_derived_as_the_vectors_say() {
     for case in cases("keys") {
-        let master: Vec<u8> = text(&case, "master_hex")
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect();
+        let master = unhex(text(&case, "master_hex"));
         let attempt = u32::try_from(case["attempt"].as_u64().unwrap()).unwrap();
         let derived = attempt_key(&master, text(&case, "id"), attempt, text(&case, "nonce"));
         match case["expect"]["refused"].as_str() {
@@ -216,6 +229,30 @@ fn every_environment_is_read_as_the_vectors_say() {
                     "{case}"
                 );
                 assert!(!reason.contains("JOB_SECRET_KEY="), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_content_has_the_digests_that_the_vectors_say() {
+    for case in cases("challenge") {
+        let (content, expect) = (content(&case), &case["expect"]);
+        for piece in [61, usize::MAX] {
+            let mut digester = Digester::new();
+            content
+                .chunks(piece)
+                .for_each(|piece| digester.update(piece));
+            let digests = digester.finish();
+            let name = text(&case, "name");
+            assert_eq!(Some(digests.size), expect["size"].as_u64(), "{name}");
+            for (sum, field) in [
+                (digests.md5.to_string(), "hash"),
+                (digests.challenge.to_string(), "challenge"),
+                (digests.md5.to_base64(), "md5"),
+                (digests.sha256.to_string(), "sha256"),
+            ] {
+                assert_eq!(sum, text(expect, field), "{field} of {name}");
             }
         }
     }
