@@ -71,6 +71,26 @@ codes! {
     IllegalTransition = (409, "illegal_transition", "The action's status does not allow this");
     /// Too far from what was applied of this reporter.
     SeqOutOfWindow = (409, "seq_out_of_window", "The report's seq is outside the window");
+    /// No such file, or none that this job may use.
+    FileNotFound = (404, "file_not_found", "There is no such file for this job");
+    /// No token, or none for this request.
+    InvalidToken = (403, "invalid_token", "The address has no token for this request");
+    /// The address is too old.
+    TokenExpired = (403, "token_expired", "The address has expired");
+    /// The bytes are not those that were announced.
+    ContentMismatch = (400, "content_mismatch", "The bytes are not those that were announced");
+    /// The bytes came too slowly.
+    TooSlow = (408, "too_slow", "The bytes came too slowly");
+    /// The uploaded bytes are not there any more.
+    UploadGone = (410, "upload_gone", "The uploaded bytes are not there any more");
+    /// One file is over the limit.
+    FileTooLarge = (413, "file_too_large", "The file is too large");
+    /// Too many files, or bytes, in one object.
+    QuotaExceeded = (413, "quota_exceeded", "The files are too many or too large");
+    /// A range beyond the end.
+    UnsatisfiableRange = (416, "unsatisfiable_range", "The range lies beyond the end");
+    /// The server has no room for files.
+    StorageFull = (507, "storage_full", "The server has no room");
     /// No, or no known, token.
     Unauthenticated = (401, "unauthenticated", "A valid token is required");
     /// The token lacks the scope.
