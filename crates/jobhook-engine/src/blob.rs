@@ -15,7 +15,11 @@ use jobhook_protocol::Sha256Sum;
 
 use crate::clock::Timestamp;
 
-/// Names a blob within its blob store, which made the name.
+/// The most bytes of one piece of what is read.
+pub const PIECE: usize = 1 << 20;
+
+/// Names a blob within its blob store, which made the name: at most 200 letters, digits and
+/// `.`, `-`, `_`, `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobName(pub String);
 
@@ -29,11 +33,22 @@ impl fmt::Display for BlobName {
 #[async_trait]
 pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// Begins a blob. Nobody sees it before it is finished.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Full`], [`BlobError::Unavailable`].
     async fn begin(&self) -> Result<Box<dyn BlobWriter>, BlobError>;
 
-    /// Reads a part of a blob: bytes `range.start` to before `range.end`.
+    /// Reads a part of a blob, bytes `range.start` to before `range.end`, in pieces of at most
+    /// [`PIECE`]. The next one is fetched while the last is used, and no more than a few are
+    /// in memory.
     ///
     /// A blob that is deleted while it is read may end early, with an error.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NotFound`] where the store did not make this name, has no such blob any
+    /// more, or the blob ends before the range; [`BlobError::Unavailable`].
     async fn read(
         &self,
         name: &BlobName,
@@ -41,10 +56,19 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError>;
 
     /// Deletes a blob; one that is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Unavailable`].
     async fn delete(&self, name: &BlobName) -> Result<(), BlobError>;
 
     /// Names up to `limit` finished blobs after `after` in the order of their names, with the
-    /// time at which each was finished.
+    /// time at which each was finished, by the clock of where it is kept. There are no more
+    /// where these are fewer than `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Unavailable`].
     async fn list(
         &self,
         after: Option<&BlobName>,
@@ -53,13 +77,26 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
 
     /// Removes what was begun by others and never finished. Only to be called where nobody else
     /// uses the blob store.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Unavailable`].
     async fn clear_unfinished(&self) -> Result<(), BlobError>;
 
     /// How many bytes there is room for; `None` where nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Unavailable`].
     async fn room(&self) -> Result<Option<u64>, BlobError>;
 
     /// An address at which a blob can be read by whoever has it, without this server; `None`
-    /// where there are no such addresses.
+    /// where there are no such addresses. Whether the blob is there is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NotFound`] where the store did not make this name;
+    /// [`BlobError::Unavailable`].
     async fn direct(
         &self,
         name: &BlobName,
@@ -67,15 +104,28 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Option<String>, BlobError>;
 }
 
-/// A blob that is being written. One that is dropped leaves nothing.
+/// A blob that is being written. One that is dropped leaves nothing, at the latest once its
+/// store has [cleared away](BlobStore::clear_unfinished) what is unfinished.
 #[async_trait]
 pub trait BlobWriter: Send {
-    /// Appends `chunks`, one after the other.
+    /// Appends `chunks`, one after the other. They may be on their way when this returns, but
+    /// no more than a bounded number of them: one who writes faster than the store can take it
+    /// waits here.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Full`], [`BlobError::Unavailable`]; also for what came before. Nothing can
+    /// be made of the blob then.
     async fn write(&mut self, chunks: Vec<Bytes>) -> Result<(), BlobError>;
 
-    /// Makes the blob visible. Once this returns it survives a crash.
+    /// Makes the blob visible. Once this returns it survives a crash. Who does not wait for the
+    /// answer does not learn whether it was too late.
     ///
     /// - `sha256`: of its bytes; a part of its name, where that helps people.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Full`], [`BlobError::Unavailable`].
     async fn finish(self: Box<Self>, sha256: &Sha256Sum) -> Result<BlobName, BlobError>;
 }
 

@@ -27,6 +27,7 @@ mod leftovers;
 mod live;
 pub mod log;
 pub mod memory;
+pub mod memory_blobs;
 mod reaper;
 pub mod retention;
 pub mod runner;

@@ -4,6 +4,8 @@
 //! [`factory`] makes what cases need, [`Clerk`] writes it down for them, and [`script`] draws
 //! whole random histories, to compare stores with each other and with the rules.
 
+#[doc(hidden)]
+pub mod blob_suite;
 mod clerk;
 mod clock;
 pub mod factory;
