@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jobhook_protocol::{Json, Status};
+use jobhook_protocol::{GrantBody, Json, Status};
 use serde::{Deserialize, Serialize};
 use uuid::{ContextV7, Uuid};
 
 use crate::clock::Timestamp;
-use crate::file::{FileGrant, InputFile, ObjectLimits};
+use crate::file::{InputFile, ObjectLimits};
 
 /// An action's id: a UUIDv7, so that ids sort by the time of launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ pub struct Action {
     /// W3C Trace Context of the launch.
     pub traceparent: Option<String>,
     /// What its job may do with files that are not its own.
-    pub grants: Vec<FileGrant>,
+    pub grants: Vec<GrantBody>,
     /// What is stored of its log.
     pub log: LogMeter,
     /// Whether an attempt is open: taken and not closed.
@@ -212,7 +212,7 @@ pub struct NewAction {
     /// The action whose inputs it has too, before those; one that has none or is gone is fine.
     pub inputs_of: Option<ActionId>,
     /// What its job may do with files that are not its own.
-    pub grants: Vec<FileGrant>,
+    pub grants: Vec<GrantBody>,
 }
 
 /// What went wrong, for programs and for people.

@@ -17,7 +17,7 @@ pub use schedules::check_schedule;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use jobhook_protocol::{Json, Report};
+use jobhook_protocol::{GrantBody, Json, Report};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +27,8 @@ use crate::batcher::{Batcher, WriteFailure};
 use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::cron::CronError;
-use crate::file::ObjectLimits;
+use crate::file::InputFile;
+use crate::files::{FileSettings, Files};
 use crate::hook::{Hook, Proven};
 use crate::judge::{Judge, Lenient};
 use crate::keyring::Keyring;
@@ -48,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) changes: Arc<Changes>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) hook: Hook,
+    pub(crate) files: Files,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) runners: Vec<(Arc<dyn Runner>, Arc<Slots>)>,
     pub(crate) settings: Settings,
@@ -76,6 +78,8 @@ pub struct Settings {
     pub settle: Duration,
     /// By what it is judged whether jobs may start, and what their silence is worth.
     pub judge: Arc<dyn Judge>,
+    /// Where files are kept, and how many.
+    pub files: FileSettings,
 }
 
 impl Settings {
@@ -88,6 +92,7 @@ impl Settings {
             max_clock_skew: Some(crate::hook::DEFAULT_SKEW),
             settle: Duration::from_secs(2),
             judge: Arc::new(Lenient),
+            files: FileSettings::default(),
         }
     }
 }
@@ -109,6 +114,10 @@ pub struct Launch {
     pub timeouts: Timeouts,
     /// W3C Trace Context of the request.
     pub traceparent: Option<String>,
+    /// What its job finds as inputs.
+    pub files: Vec<InputFile>,
+    /// What its job may use beyond its own files.
+    pub grants: Vec<GrantBody>,
 }
 
 /// Why an engine did not do what it was asked.
@@ -163,6 +172,14 @@ impl Engine {
             settings.max_clock_skew,
         );
         let batcher = Batcher::start(Arc::clone(&store), Arc::clone(&changes), Arc::clone(&clock));
+        let files = Files::new(
+            Arc::clone(&store),
+            batcher.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&clock),
+            settings.hook_url.clone(),
+            settings.files.clone(),
+        );
         let runners = runners
             .into_iter()
             .map(|runner| {
@@ -176,6 +193,7 @@ impl Engine {
             changes,
             keyring,
             hook,
+            files,
             clock,
             runners,
             settings,
@@ -258,14 +276,13 @@ impl Engine {
             operation: action.operation,
             arguments: action.arguments,
             attempts: action.attempts,
-            scheduled: None,
             timeouts: action.timeouts,
-            traceparent: None,
+            grants: action.grants,
+            ..Launch::default()
         };
         let new = NewAction {
             retry_of: Some(id),
             inputs_of: Some(id),
-            grants: action.grants,
             ..self.new_action(launch)
         };
         into_action(self.0.batcher.write(Write::Insert(Box::new(new))).await?)
@@ -319,6 +336,11 @@ impl Engine {
         &self.0.hook
     }
 
+    /// What files there are, and the way to more.
+    pub fn files(&self) -> &Files {
+        &self.0.files
+    }
+
     /// The store, for reading.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
@@ -359,10 +381,10 @@ impl Engine {
             retry_of: None,
             traceparent: launch.traceparent,
             refusal,
-            files: Vec::new(),
-            most: ObjectLimits::NONE,
+            files: launch.files,
+            most: self.0.settings.files.object,
             inputs_of: None,
-            grants: Vec::new(),
+            grants: launch.grants,
         }
     }
 

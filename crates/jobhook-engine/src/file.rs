@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jobhook_protocol::{Json, Md5Sum, Sha256Sum};
-use serde::{Deserialize, Serialize};
 
 use crate::action::ActionId;
 use crate::attempt::AttemptRef;
@@ -233,28 +232,4 @@ pub struct Attached {
     pub file: File,
     /// A blob that nothing refers to: its content was stored already. It is to be deleted.
     pub surplus: Option<BlobName>,
-}
-
-/// What a launch allows its job beyond its own files (clause `FILE-4`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileGrant {
-    /// The store, as it is spelt in the configuration.
-    pub store: String,
-    /// An object, or `*` for any.
-    pub uuid: String,
-    /// A property, or `*` for any.
-    pub property: String,
-    /// What may be done.
-    pub access: FileAccess,
-}
-
-/// What may be done with files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileAccess {
-    /// Download.
-    Read,
-    /// Upload, and download.
-    Write,
 }

@@ -61,6 +61,7 @@ pub struct Caller {
 pub struct Proven {
     at: AttemptRef,
     job_time_ms: i64,
+    signed: bool,
 }
 
 impl Proven {
@@ -72,6 +73,11 @@ impl Proven {
     /// The time by the job's own clock, milliseconds since the Unix epoch.
     pub fn job_time_ms(&self) -> i64 {
         self.job_time_ms
+    }
+
+    /// Whether the whole request was signed, and not its time alone.
+    pub fn is_signed(&self) -> bool {
+        self.signed
     }
 }
 
@@ -270,6 +276,7 @@ impl Caller {
         Ok(Proven {
             at: self.at,
             job_time_ms: self.headers.time_ms,
+            signed: self.headers.has_signature(),
         })
     }
 }

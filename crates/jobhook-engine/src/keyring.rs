@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use jobhook_protocol::{KeyError, SecretKey, attempt_key, key::hex};
 use sha2::{Digest, Sha256};
 
@@ -101,6 +104,47 @@ impl Keyring {
     }
 }
 
+impl Keyring {
+    /// A text that holds `payload`, and shows that it was made here: it can be read by anybody,
+    /// and made by nobody else.
+    ///
+    /// - `label`: what it is for; under another label it is no seal.
+    pub(crate) fn seal(&self, label: &str, payload: &[u8]) -> String {
+        let seal = self.current.mac(label, payload).finalize().into_bytes();
+        let (payload, seal) = (
+            URL_SAFE_NO_PAD.encode(payload),
+            URL_SAFE_NO_PAD.encode(seal),
+        );
+        format!("{payload}.{seal}")
+    }
+
+    /// What was sealed under `label` with one of the master keys.
+    pub(crate) fn unseal(&self, label: &str, sealed: &str) -> Option<Vec<u8>> {
+        let (payload, seal) = sealed.split_once('.')?;
+        let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+        let seal = URL_SAFE_NO_PAD.decode(seal).ok()?;
+        std::iter::once(&self.current)
+            .chain(&self.older)
+            .any(|master| master.mac(label, &payload).verify_slice(&seal).is_ok())
+            .then_some(payload)
+    }
+}
+
+impl MasterKey {
+    #[allow(
+        clippy::expect_used,
+        reason = "RFC 2104 defines HMAC for every key length"
+    )]
+    fn mac(&self, label: &str, payload: &[u8]) -> Hmac<Sha256> {
+        let keyed = |key: &[u8]| {
+            Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length")
+        };
+        // A key of its own for each label, so that no text for one use is one for another.
+        let own = keyed(&self.bytes).chain_update(label).finalize();
+        keyed(&own.into_bytes()).chain_update(payload)
+    }
+}
+
 /// Why an attempt has no key here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
@@ -110,4 +154,50 @@ pub enum KeyringError {
     /// What is stored of the attempt gives no key.
     #[error(transparent)]
     Underivable(#[from] KeyError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn master(byte: u8) -> MasterKey {
+        MasterKey::new(vec![byte; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_seal_holds_for_its_label_and_its_payload_under_any_master_of_the_ring() {
+        let ring = Keyring::new(master(1), Vec::new());
+        let sealed = ring.seal("a", b"payload");
+        assert_eq!(ring.unseal("a", &sealed), Some(b"payload".to_vec()));
+        assert_eq!(ring.unseal("b", &sealed), None);
+        let later = Keyring::new(master(2), vec![master(1)]);
+        assert_eq!(later.unseal("a", &sealed), Some(b"payload".to_vec()));
+        assert_eq!(
+            Keyring::new(master(2), Vec::new()).unseal("a", &sealed),
+            None
+        );
+    }
+
+    #[test]
+    fn a_seal_that_was_touched_is_none() {
+        let ring = Keyring::new(master(1), Vec::new());
+        let sealed = ring.seal("a", b"payload");
+        let (payload, seal) = sealed.split_once('.').unwrap();
+        let other = ring.seal("a", b"payloae");
+        let (other, _) = other.split_once('.').unwrap();
+        let upper = payload.to_uppercase();
+        for touched in [
+            format!("{other}.{seal}"),
+            format!("{upper}.{seal}"),
+            format!("{payload}.{}", &seal[1..]),
+            format!("{payload}."),
+            format!(".{seal}"),
+            format!("{payload}{seal}"),
+            format!("{sealed}.{seal}"),
+            format!(" {sealed}"),
+            String::new(),
+        ] {
+            assert_eq!(ring.unseal("a", &touched), None, "{touched}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod dispatcher;
 mod drive;
 pub mod engine;
 pub mod file;
+pub mod files;
 pub mod hook;
 pub mod judge;
 pub mod keyring;

@@ -277,6 +277,17 @@ pub struct FileBody {
     pub created_at: String,
 }
 
+/// The answer to bytes that a launch, or an object, is to have (clause `API-20`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedBody {
+    /// What it takes to use them.
+    pub receipt: String,
+    /// How many came.
+    pub size: u64,
+    /// Of what came.
+    pub sha256: Sha256Sum,
+}
+
 /// What a launch lets its job use beside its own files (clause `FILE-4`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantBody {

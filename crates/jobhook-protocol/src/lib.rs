@@ -33,7 +33,9 @@ pub use action::{
 pub use digest::{CHALLENGE_PREFIX, Md5Sum, NotASum, Sha256Sum};
 pub use digester::{Digester, Digests, Handshake, HandshakeDigester, Md5Digester, Sha256Digester};
 pub use environment::{EnvironmentError, JobEnvironment};
-pub use file::{Access, DownloadAnswer, FileBody, FileError, FileFields, FileMap, GrantBody};
+pub use file::{
+    Access, DownloadAnswer, FileBody, FileError, FileFields, FileMap, GrantBody, StagedBody,
+};
 pub use json::{Json, JsonError};
 pub use key::{KeyError, SecretKey, attempt_key};
 pub use operation::{Application, Definition, Definitions};

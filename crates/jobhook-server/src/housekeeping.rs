@@ -1,5 +1,5 @@
-//! What each server does for itself now and then: remove what is beyond retention, and
-//! directories of runs that are over.
+//! What each server does for itself now and then: remove what is beyond retention, directories
+//! of runs that are over, and bytes of files that nothing needs any more.
 //!
 //! ```text
 //! tokio-cron-scheduler ─fires─▶ Chore, unless its last run is still going ─▶ engine, store
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use jobhook_engine::Engine;
 use jobhook_engine::cron::Cron;
+use jobhook_engine::files::Swept;
 use jobhook_engine::retention::Retention;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
@@ -66,12 +67,24 @@ impl Housekeeping {
             let engine = cleared.clone();
             Box::pin(async move { engine.clear_leftovers().await })
         });
+        let swept = engine.clone();
+        let files = Chore::new("files", move |stopping| {
+            let engine = swept.clone();
+            Box::pin(async move { sweep(&engine, &stopping).await })
+        });
+        let at_start = files.clone();
         let times = &config.housekeeping;
-        let chores = [(times.prune.as_ref(), prune), (times.runs.as_ref(), runs)];
+        let chores = [
+            (times.prune.as_ref(), prune),
+            (times.runs.as_ref(), runs),
+            (times.files.as_ref(), files),
+        ];
         let chores = chores
             .into_iter()
             .filter_map(|(cron, chore)| Some((cron?.clone(), chore)));
-        Housekeeping::begin(chores).await
+        let housekeeping = Housekeeping::begin(chores).await?;
+        at_start.fire(&housekeeping.running, &housekeeping.stopping);
+        Ok(housekeeping)
     }
 
     async fn begin(
@@ -179,6 +192,26 @@ async fn prune(engine: &Engine, rules: &Retention, stopping: &CancellationToken)
     }
     if removed > 0 {
         tracing::info!(removed, "Finished actions beyond retention were removed");
+    }
+}
+
+/// Deletes bytes that nothing needs any more. What fails is tried at the next firing.
+async fn sweep(engine: &Engine, stopping: &CancellationToken) {
+    match engine.files().sweep(stopping).await {
+        Ok(Swept {
+            unused: 0,
+            orphans: 0,
+        }) => {}
+        Ok(Swept { unused, orphans }) => {
+            tracing::info!(
+                unused,
+                orphans,
+                "Bytes that nothing needs any more were deleted"
+            );
+        }
+        Err(error) => {
+            tracing::warn!(%error, "Bytes that nothing needs any more could not be deleted");
+        }
     }
 }
 

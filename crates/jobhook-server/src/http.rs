@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! listen ─▶ guard ─┬─▶ report                    POST {hook}, {hook}/status
+//!                  ├─▶ upload, download          {hook}/upload/…, {hook}/download/…
 //!                  ├─▶ auth ─▶ operations        GET {hook}, PUT {hook}/{operationId}
 //!                  ├─▶ auth ─▶ actions, logs,    /api/v1/…
-//!                  │           schedules
+//!                  │           files, schedules
 //!                  └─▶ health                    /healthz, /readyz, /.well-known/jobhook
 //! ```
 //!
@@ -17,7 +18,12 @@ mod actions;
 mod aside;
 pub mod auth;
 mod body;
+mod content;
+mod download;
 mod fields;
+mod file_fields;
+mod files;
+mod from_job;
 mod guard;
 mod health;
 mod hook_path;
@@ -26,6 +32,7 @@ mod launch;
 mod listen;
 mod logs;
 mod loopback;
+mod objects;
 mod operations;
 mod page;
 mod posted;
@@ -37,6 +44,8 @@ mod scheduled;
 mod schedules;
 mod sse;
 mod tail;
+mod transfer;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +123,23 @@ pub fn router(surface: Surface) -> Router {
         .route("/actions/{uuid}/logs", get(logs::read))
         .route("/actions/{uuid}/cancel", post(actions::cancel))
         .route("/actions/{uuid}/retry", post(actions::retry))
+        .route("/actions/{uuid}/files", get(files::of_action))
+        .route(
+            "/actions/{uuid}/files/{property}/{index}",
+            get(files::give_of_action),
+        )
+        .route("/files", post(files::stage))
+        .route("/stores", get(objects::stores))
+        .route("/stores/{store}", get(objects::list))
+        .route(
+            "/stores/{store}/{uuid}",
+            get(objects::show).put(objects::put).delete(objects::delete),
+        )
+        .route("/stores/{store}/{uuid}/{property}", post(objects::attach))
+        .route(
+            "/stores/{store}/{uuid}/{property}/{index}",
+            get(objects::give),
+        )
         .route("/operations", get(operations::list))
         .route("/schedules", get(schedules::list))
         .route("/schedules/preview", post(schedules::preview_expression))
@@ -150,6 +176,10 @@ pub fn router(surface: Surface) -> Router {
             post(report::take).merge(admitted(launch.clone())),
         )
         .route(&surface.hook.operation(), admitted(launch))
+        .route(&surface.hook.upload(), put(upload::ask))
+        .route(&surface.hook.upload_data(), put(upload::take))
+        .route(&surface.hook.download(), get(download::ask))
+        .route(&surface.hook.download_data(), get(download::give))
         .route("/healthz", get(health::lives))
         .route("/readyz", get(health::is_ready))
         .route("/.well-known/jobhook", get(health::describe))

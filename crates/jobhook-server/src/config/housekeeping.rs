@@ -74,6 +74,10 @@ pub struct Housekeeping {
     /// is done at every start, too. `"off"`: at the start only. Default: `"47 * * * *"`.
     #[serde(deserialize_with = "read_a_cron_or_off")]
     pub runs: Option<Cron>,
+    /// When bytes of files that nothing needs any more are deleted; that is done at every start,
+    /// too. `"off"`: at the start only. Default: `"37 * * * *"`.
+    #[serde(deserialize_with = "read_a_cron_or_off")]
+    pub files: Option<Cron>,
 }
 
 impl Default for Housekeeping {
@@ -81,6 +85,7 @@ impl Default for Housekeeping {
         Housekeeping {
             prune: utc("17 * * * *").ok(),
             runs: utc("47 * * * *").ok(),
+            files: utc("37 * * * *").ok(),
         }
     }
 }

@@ -35,6 +35,29 @@ impl HookPath {
         format!("{}/status", self.0)
     }
 
+    /// Where an upload is opened and closed.
+    pub(super) fn upload(&self) -> String {
+        format!("{}/upload/{{store}}/{{uuid}}/{{property}}", self.0)
+    }
+
+    /// Where the bytes of an upload go.
+    pub(super) fn upload_data(&self) -> String {
+        format!("{}/upload/data", self.0)
+    }
+
+    /// Where a job asks for a file.
+    pub(super) fn download(&self) -> String {
+        format!(
+            "{}/download/{{store}}/{{uuid}}/{{property}}/{{index}}",
+            self.0
+        )
+    }
+
+    /// Where the bytes of a file are.
+    pub(super) fn download_data(&self) -> String {
+        format!("{}/download/data", self.0)
+    }
+
     /// Where an operation is launched.
     pub(super) fn operation(&self) -> String {
         format!("{}/{{operation}}", self.0)

@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use jobhook_protocol::Code;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::refusal::{Answered, Refused};
 
@@ -20,6 +20,9 @@ const DRAIN: usize = 32 << 20;
 
 /// How long an unwanted body may pause.
 const DRAIN_STALL: Duration = Duration::from_secs(5);
+
+/// The least that must come within a [`Pace`]'s window, in bytes.
+const LEAST: u64 = 32 << 10;
 
 /// How much is set aside for a body on its sender's word, in bytes.
 const TRUSTED: usize = 64 << 10;
@@ -89,6 +92,72 @@ impl Inbox {
             }
             bytes.extend_from_slice(&chunk);
         }
+    }
+
+    /// How many bytes there are, if that was said.
+    pub(super) fn announced(&self) -> Option<u64> {
+        match &self.body {
+            Some(body) => body.size_hint().exact(),
+            None => Some(0),
+        }
+    }
+
+    /// The next piece of it, and nothing at its end.
+    pub(super) async fn next(&mut self, pace: &mut Pace) -> Answered<Option<Bytes>> {
+        let Some(body) = &mut self.body else {
+            return Ok(None);
+        };
+        self.asked_for = true;
+        loop {
+            match timeout_at(pace.until, body.next()).await {
+                Ok(Some(Ok(chunk))) => {
+                    pace.came += chunk.len() as u64;
+                    return Ok(Some(chunk));
+                }
+                Ok(None) => {
+                    self.body = None;
+                    return Ok(None);
+                }
+                Ok(Some(Err(_))) => {
+                    self.body = None;
+                    return Err(cut(
+                        "the body ended before its end, or its chunks are malformed",
+                    ));
+                }
+                Err(_) if pace.came >= LEAST => pace.begin_again(),
+                Err(_) => {
+                    self.body = None;
+                    let (came, seconds) = (pace.came, pace.window.as_secs_f64());
+                    let detail = format!(
+                        "{came} bytes came within {seconds} s; {LEAST} are the least that is waited for"
+                    );
+                    return Err(Refused::new(Code::TooSlow, detail).closing());
+                }
+            }
+        }
+    }
+}
+
+/// How fast a body must come that is read piece by piece (clause `UP-8`).
+#[derive(Debug)]
+pub(super) struct Pace {
+    window: Duration,
+    until: Instant,
+    came: u64,
+}
+
+impl Pace {
+    /// At least [`LEAST`] bytes within each `window`, unless the body ends.
+    pub(super) fn within(window: Duration) -> Pace {
+        Pace {
+            window,
+            until: Instant::now() + window,
+            came: 0,
+        }
+    }
+
+    fn begin_again(&mut self) {
+        *self = Pace::within(self.window);
     }
 }
 

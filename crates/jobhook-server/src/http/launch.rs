@@ -8,19 +8,21 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderMap;
 use jobhook_engine::Launch;
 use jobhook_engine::action::Timeouts;
+use jobhook_engine::files::Files;
 use jobhook_protocol::{Code, Json, JsonError, json};
 use serde_json::value::RawValue;
 
 use super::Surface;
 use super::auth::Grant;
 use super::fields::Fields;
+use super::file_fields;
 use super::operations;
 use super::refusal::{Answered, Refused};
 use super::scheduled::Horizon;
 use crate::operations::Catalogue;
 
 /// What a launch may have.
-const FIELDS: [&str; 7] = [
+const FIELDS: [&str; 9] = [
     "type",
     "arguments",
     "operationId",
@@ -28,6 +30,8 @@ const FIELDS: [&str; 7] = [
     "attempts",
     "timeout",
     "scheduled",
+    "files",
+    "grants",
 ];
 
 /// The longest timeout, in seconds: some three hundred years.
@@ -50,6 +54,7 @@ pub(super) struct Terms<'a> {
     /// The longest arguments, in bytes of JSON text.
     most: usize,
     catalogue: &'a Catalogue,
+    files: &'a Files,
     /// Who launches.
     grant: &'a Grant,
     horizon: Horizon,
@@ -66,6 +71,7 @@ impl<'a> Terms<'a> {
         Terms {
             most: surface.limits.arguments,
             catalogue: &surface.catalogue,
+            files: surface.engine.files(),
             grant,
             horizon: Horizon {
                 now: surface.engine.clock().now(),
@@ -131,11 +137,12 @@ where
 }
 
 fn read_one(text: &str, place: &str, terms: &Terms<'_>) -> Answered<Launch> {
-    from_fields(
-        &Fields::read(text, &FIELDS, place.to_owned())?,
-        place,
-        terms,
-    )
+    let fields = Fields::read(text, &FIELDS, place.to_owned())?;
+    Ok(Launch {
+        files: file_fields::read_files(&fields, place, terms.files)?,
+        grants: file_fields::read_grants(&fields, place, terms.files)?,
+        ..from_fields(&fields, place, terms)?
+    })
 }
 
 /// What to launch, from the fields of an object that may have others too. Schedules are
@@ -210,6 +217,7 @@ pub(super) fn from_fields(fields: &Fields<'_>, place: &str, terms: &Terms<'_>) -
             run,
             ..Timeouts::default()
         },
+        ..Launch::default()
     })
 }
 

@@ -6,11 +6,13 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jobhook_engine::EngineError;
+use jobhook_engine::blob::BlobError;
+use jobhook_engine::files::FilesError;
 use jobhook_engine::hook::Disbelief;
 use jobhook_engine::store::StoreError;
 use jobhook_engine::write::Refusal;
 use jobhook_protocol::action::STOP;
-use jobhook_protocol::{Code, HeaderError, JsonError, Problem, ReportError};
+use jobhook_protocol::{Code, FileError, HeaderError, JsonError, Problem, ReportError};
 
 /// A refusal on its way out.
 #[derive(Debug)]
@@ -116,6 +118,50 @@ impl From<ReportError> for Refused {
     }
 }
 
+impl From<FileError> for Refused {
+    fn from(error: FileError) -> Refused {
+        Refused::new(error.code(), error.to_string())
+    }
+}
+
+impl From<FilesError> for Refused {
+    fn from(error: FilesError) -> Refused {
+        let text = error.to_string();
+        match error {
+            FilesError::NotFound | FilesError::Refused(Refusal::NotFound | Refusal::NoObject) => {
+                Refused::new(Code::FileNotFound, FilesError::NotFound.to_string())
+            }
+            FilesError::SignatureRequired => Refused::new(Code::SignatureRequired, text),
+            FilesError::InvalidToken => Refused::new(Code::InvalidToken, text),
+            FilesError::TokenExpired => Refused::new(Code::TokenExpired, text),
+            FilesError::Over(disbelief) => disbelief.into(),
+            FilesError::Mismatch(_) => Refused::new(Code::ContentMismatch, text),
+            FilesError::TooLarge { .. } => Refused::new(Code::FileTooLarge, text),
+            FilesError::NoRoom(_) => Refused::new(Code::StorageFull, text),
+            FilesError::Gone => Refused::new(Code::UploadGone, text),
+            FilesError::Refused(refusal) => refusal.into(),
+            FilesError::Blob(error) => error.into(),
+            FilesError::Store(error) => error.into(),
+            // Logged where the batch failed.
+            FilesError::Write(failure) => unlogged(failure.error()),
+        }
+    }
+}
+
+impl From<BlobError> for Refused {
+    fn from(error: BlobError) -> Refused {
+        tracing::error!(error = %chain(&error), "The file storage failed a request");
+        match error {
+            BlobError::Full(_) => Refused::new(Code::StorageFull, error.to_string()),
+            BlobError::Unavailable(_) => Refused::new(
+                Code::StoreUnavailable,
+                "the file storage did not answer; send the request again later",
+            ),
+            _ => Refused::internal(),
+        }
+    }
+}
+
 impl From<JsonError> for Refused {
     fn from(error: JsonError) -> Refused {
         Refused::new(Code::MalformedBody, error.to_string())
@@ -158,11 +204,12 @@ impl From<Refusal> for Refused {
             Refusal::Overlaps { .. } | Refusal::QueueFull { .. } => {
                 Refused::new(Code::ScheduleOverlap, text)
             }
-            Refusal::NoContent
-            | Refusal::NoObject
-            | Refusal::TooManyFiles { .. }
-            | Refusal::TooManyBytes { .. }
-            | Refusal::ScheduleMoved
+            Refusal::NoContent => Refused::new(Code::UploadGone, text),
+            Refusal::NoObject => Refused::new(Code::FileNotFound, text),
+            Refusal::TooManyFiles { .. } | Refusal::TooManyBytes { .. } => {
+                Refused::new(Code::QuotaExceeded, text)
+            }
+            Refusal::ScheduleMoved
             | Refusal::Exists
             | Refusal::NotGone
             | Refusal::StaleOffset { .. } => {

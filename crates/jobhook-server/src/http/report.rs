@@ -1,22 +1,21 @@
 //! The hook: `POST {hook}/status` and `POST {hook}` (clauses `HOOK-*`).
 //!
-//! The order of the checks is the order of the lines in [`judge`]: headers, hash, time and
-//! signature's presence before the body is read; then the body, its signature, its charset,
-//! its JSON, its fields, the results of an operation; last the action's state, inside the transaction that stores it.
+//! The order of the checks is that of [`FromJob::receive`], then that of the lines in [`judge`]: its
+//! JSON, its fields, the results of an operation; last the action's state, inside the transaction
+//! that stores it.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use jobhook_engine::action::ActionId;
 use jobhook_engine::write::Reported;
-use jobhook_protocol::{Code, Report, SignedHeaders, Status};
+use jobhook_protocol::{Code, Report, Status};
 
 use super::Surface;
 use super::aside;
 use super::body;
-use super::inbox::{Inbox, foreign_charset};
+use super::from_job::FromJob;
 use super::refusal::{Answered, Refused};
 
 /// Takes a job's report, and answers with its action.
@@ -28,22 +27,7 @@ pub(super) async fn take(State(surface): State<Arc<Surface>>, request: Request) 
 }
 
 async fn judge(surface: &Arc<Surface>, request: Request) -> Answered<Reported> {
-    let (head, body) = request.into_parts();
-    let mut inbox = Inbox::new(&head.headers, body);
-    let signed = SignedHeaders::read(|name| {
-        let values = head.headers.get_all(name).iter();
-        values.map(HeaderValue::as_bytes)
-    })?;
-    let caller = surface.engine.hook().recognise(signed).await?;
-    let body = inbox
-        .read(surface.limits.hook_body, surface.limits.stall)
-        .await?;
-    let target = surface.hook.target(&head.uri);
-    let proven = caller.prove(head.method.as_str(), target, &body)?;
-    if let Some(charset) = foreign_charset(&head.headers) {
-        let detail = format!("the charset `{charset}` is not taken; a report is JSON in UTF-8");
-        return Err(Refused::new(Code::UnsupportedCharset, detail));
-    }
+    let FromJob { proven, body, .. } = FromJob::receive(surface, request).await?;
     let report = Report::read(body)?;
     judge_results(surface, proven.attempt().action, &report).await?;
     let reported = surface.engine.report(proven, report).await;

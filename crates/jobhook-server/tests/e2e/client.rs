@@ -137,6 +137,26 @@ impl Connection {
         Connection(BufReader::new(stream))
     }
 
+    /// Takes over a connection on which a request was sent.
+    pub(crate) fn of(stream: TcpStream) -> Connection {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Connection(BufReader::new(stream))
+    }
+
+    /// Waits until there is an answer, or will be none: the sending side ends here.
+    pub(crate) fn wait(mut self) {
+        let _ = self.0.get_ref().shutdown(std::net::Shutdown::Write);
+        let _ = self.answer();
+    }
+
+    /// The bytes at a path.
+    pub(crate) fn bytes(&mut self, path: &str) -> Vec<u8> {
+        self.send(&request(&format!("GET {path}"), &[], b""));
+        let (status, bytes) = self.raw().expect("an answer");
+        assert_eq!(status, 200);
+        bytes
+    }
+
     /// Sends a request; a server that is gone will be missed when its answer is read.
     pub(crate) fn send(&mut self, request: &[u8]) {
         let _ = self.0.get_mut().write_all(request);
@@ -150,6 +170,11 @@ impl Connection {
 
     /// Status and body of the next answer; `None` if the connection ends before.
     pub(crate) fn answer(&mut self) -> Option<(u16, Value)> {
+        let (status, body) = self.raw()?;
+        Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    fn raw(&mut self) -> Option<(u16, Vec<u8>)> {
         let (mut line, mut status, mut length) = (String::new(), 0, 0);
         loop {
             line.clear();
@@ -167,7 +192,7 @@ impl Connection {
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).ok()?;
-        Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+        Some((status, body))
     }
 }
 

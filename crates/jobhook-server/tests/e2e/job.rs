@@ -61,19 +61,37 @@ impl<'a> Job<'a> {
 
     /// A report of profile `v1`, as bytes.
     pub(crate) fn request(&self, body: &str) -> Vec<u8> {
+        self.signed("POST", "/status", body)
+    }
+
+    /// Asks the hook for something, in profile `v1`.
+    pub(crate) fn ask(&self, method: &str, target: &str, body: &str) -> (u16, Value) {
+        Connection::open(self.server.address()).ask(&self.signed(method, target, body))
+    }
+
+    /// Sends bytes to an address that an answer had.
+    pub(crate) fn send(&self, opened: &Value, bytes: &[u8]) {
+        let url = opened["url"].as_str().unwrap();
+        let path = &url[url.find("/async").unwrap()..];
+        let mut request = format!(
+            "PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+            bytes.len()
+        )
+        .into_bytes();
+        request.extend(bytes);
+        let (status, answer) = Connection::open(self.server.address()).ask(&request);
+        assert_eq!(status, 204, "{answer}");
+    }
+
+    fn signed(&self, method: &str, target: &str, body: &str) -> Vec<u8> {
         let time = now();
-        let (hash, signature) = sign_v1(
-            &self.key,
-            self.id,
-            &time,
-            "POST",
-            "/status",
-            body.as_bytes(),
-        );
+        let (hash, signature) = sign_v1(&self.key, self.id, &time, method, target, body.as_bytes());
+        let signature = format!("X-Job-Signature: {signature}\r\n");
         self.bytes(
+            &format!("{method} /async{target}"),
             &time,
             &hash,
-            &format!("X-Job-Signature: {signature}\r\n"),
+            &signature,
             body,
         )
     }
@@ -87,14 +105,14 @@ impl<'a> Job<'a> {
     pub(crate) fn report_webda(&self, body: &Value) -> (u16, Value) {
         let time = now();
         let hash = sign_webda(&self.key, &time);
-        let request = self.bytes(&time, &hash, "", &body.to_string());
+        let request = self.bytes("POST /async/status", &time, &hash, "", &body.to_string());
         Connection::open(self.server.address()).ask(&request)
     }
 
-    fn bytes(&self, time: &str, hash: &str, more: &str, body: &str) -> Vec<u8> {
+    fn bytes(&self, line: &str, time: &str, hash: &str, more: &str, body: &str) -> Vec<u8> {
         let (id, length) = (self.id, body.len());
         format!(
-            "POST /async/status HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+            "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              X-Job-Id: {id}\r\nX-Job-Time: {time}\r\nX-Job-Hash: {hash}\r\n{more}\
              Content-Length: {length}\r\n\r\n{body}"
         )

@@ -9,6 +9,7 @@ mod cancel;
 mod check;
 mod client;
 mod command;
+mod files;
 mod housekeeping;
 mod job;
 mod operations;

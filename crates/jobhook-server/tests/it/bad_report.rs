@@ -136,7 +136,7 @@ async fn another_charset_is_refused_by_name() {
     let server = Server::start().await;
     let job = server.job().await;
     for charset in ["latin1", "utf-16", "\"us-ascii\""] {
-        let signed = job.v1(NOW, "/status", BODY);
+        let signed = job.v1(NOW, "POST", "/status", BODY);
         let kind = format!("application/json; charset={charset}");
         let mut headers = signed.headers();
         headers.push(("Content-Type", &kind));

@@ -49,7 +49,7 @@ async fn a_missing_or_empty_header_is_named() {
 async fn a_doubled_header_is_refused_even_if_the_values_agree() {
     let server = Server::start().await;
     let job = server.job().await;
-    let signed = job.v1(NOW, "/status", BODY);
+    let signed = job.v1(NOW, "POST", "/status", BODY);
     for (name, value) in signed.headers() {
         let mut headers = signed.headers();
         headers.push((name, value));
@@ -88,7 +88,7 @@ async fn a_malformed_header_is_named_with_what_it_must_be() {
     ];
     for (name, values) in cases {
         for value in values {
-            let signed = job.v1(NOW, "/status", BODY);
+            let signed = job.v1(NOW, "POST", "/status", BODY);
             let mut headers = signed.headers();
             headers.retain(|(own, _)| *own != name);
             headers.push((name, value));
@@ -165,7 +165,7 @@ async fn the_window_ends_one_step_outside_it_on_both_sides() {
     for skew in [-300_000, 300_000] {
         send(&server, &job.webda(NOW + skew), "").await.expect(200);
         let outside = NOW + skew + skew.signum() * 1000;
-        for signed in [job.webda(outside), job.v1(outside, "/status", BODY)] {
+        for signed in [job.webda(outside), job.v1(outside, "POST", "/status", BODY)] {
             let refused = send(&server, &signed, BODY).await;
             let detail = refused.refusal(401, "clock_skew");
             assert!(detail.contains("301000 ms"), "{detail}");
@@ -215,7 +215,7 @@ async fn without_a_window_only_v1_is_held_to_one() {
     let job = server.job().await;
     let years_off = 1_000_000_000_000;
     send(&server, &job.webda(years_off), "").await.expect(200);
-    send(&server, &job.v1(years_off, "/status", ""), "")
+    send(&server, &job.v1(years_off, "POST", "/status", ""), "")
         .await
         .refusal(401, "clock_skew");
 }
@@ -224,7 +224,7 @@ async fn without_a_window_only_v1_is_held_to_one() {
 async fn a_v1_request_cannot_be_changed_in_body_path_or_method() {
     let server = Server::start().await;
     let job = server.job().await;
-    let signed = job.v1(NOW, "/status", BODY);
+    let signed = job.v1(NOW, "POST", "/status", BODY);
     let other_body = r#"{"logs":["forged"]}"#;
     send(&server, &signed, other_body)
         .await
@@ -251,8 +251,8 @@ async fn a_v1_request_cannot_be_changed_in_body_path_or_method() {
         .await
         .refusal(403, "bad_signature");
     let restamped = Signed {
-        time: job.v1(NOW + 1, "/status", BODY).time,
-        hash: job.v1(NOW + 1, "/status", BODY).hash,
+        time: job.v1(NOW + 1, "POST", "/status", BODY).time,
+        hash: job.v1(NOW + 1, "POST", "/status", BODY).hash,
         ..signed.clone()
     };
     send(&server, &restamped, BODY)
@@ -268,7 +268,7 @@ async fn a_v1_request_robbed_of_its_signature_is_worthless() {
     let job = server.job().await;
     let robbed = Signed {
         signature: None,
-        ..job.v1(NOW, "/status", BODY)
+        ..job.v1(NOW, "POST", "/status", BODY)
     };
     send(&server, &robbed, BODY)
         .await
@@ -305,24 +305,24 @@ async fn the_first_failure_of_the_order_is_the_one_that_is_answered() {
             .request("POST", "/async/status", &headers, bad_body)
             .await
     };
-    let mut signed = job.v1(far, "/status", "");
+    let mut signed = job.v1(far, "POST", "/status", "");
     signed.hash = "0".repeat(64);
     signed.time += "x";
     post(&signed, &latin).await.refusal(401, "malformed_header");
     signed.time.pop();
     post(&signed, &latin).await.refusal(403, "bad_signature");
-    let signed = job.v1(far, "/status", "");
+    let signed = job.v1(far, "POST", "/status", "");
     post(&signed, &latin).await.refusal(401, "clock_skew");
     let robbed = Signed {
         signature: None,
-        ..job.v1(NOW, "/status", bad_body)
+        ..job.v1(NOW, "POST", "/status", bad_body)
     };
     post(&robbed, &latin)
         .await
         .refusal(403, "signature_required");
-    let tampered = job.v1(NOW, "/status", "");
+    let tampered = job.v1(NOW, "POST", "/status", "");
     post(&tampered, &latin).await.refusal(403, "bad_signature");
-    let signed = job.v1(NOW, "/status", bad_body);
+    let signed = job.v1(NOW, "POST", "/status", bad_body);
     post(&signed, &latin)
         .await
         .refusal(415, "unsupported_charset");

@@ -127,7 +127,7 @@ async fn programs_of_both_profiles_share_an_attempt() {
     server.v1(&job, r#"{"logs":["v1"]}"#).await.expect(200);
     // Beside a signature the original's hash is as good.
     let body = r#"{"logs":["both"]}"#;
-    let mut both = job.v1(NOW, "/status", body);
+    let mut both = job.v1(NOW, "POST", "/status", body);
     both.hash = job.webda(NOW).hash;
     server
         .request("POST", "/async/status", &both.headers(), body)
@@ -142,7 +142,7 @@ async fn the_hook_itself_takes_reports_and_the_query_is_signed() {
     let job = server.job().await;
     for target in ["", "?a=%2f&b", "/status", "/status?x=ü"] {
         let body = format!(r#"{{"logs":["{target}"]}}"#);
-        let signed = job.v1(NOW, target, &body);
+        let signed = job.v1(NOW, "POST", target, &body);
         let path = format!("/async{target}");
         server
             .request("POST", &path, &signed.headers(), &body)
@@ -161,7 +161,7 @@ async fn the_hook_is_served_where_it_is_configured() {
     .await;
     let job = server.job().await;
     assert!(job.hand.start.environment.hook.ends_with("/jobs/v-1"));
-    let signed = job.v1(NOW, "/status", "{}");
+    let signed = job.v1(NOW, "POST", "/status", "{}");
     server
         .request("POST", "/jobs/v-1/status", &signed.headers(), "{}")
         .await
@@ -208,7 +208,7 @@ async fn any_content_type_or_none_will_do() {
 async fn a_body_in_chunks_is_taken() {
     let server = Server::start().await;
     let job = server.job().await;
-    let signed = job.v1(NOW, "/status", r#"{"logs":["in parts"]}"#);
+    let signed = job.v1(NOW, "POST", "/status", r#"{"logs":["in parts"]}"#);
     let mut headers = signed.headers();
     headers.push(("Transfer-Encoding", "chunked"));
     let mut wire = server.connect().await;
@@ -247,7 +247,7 @@ async fn a_connection_carries_many_reports() {
     let mut wire = server.connect().await;
     for n in 1..=3 {
         let body = format!(r#"{{"logs":["{n}"]}}"#);
-        let signed = job.v1(NOW, "/status", &body);
+        let signed = job.v1(NOW, "POST", "/status", &body);
         wire.send(server.bytes("POST", "/async/status", &signed.headers(), body.as_bytes()))
             .await;
         wire.answer().await.expect(200);
@@ -320,7 +320,7 @@ async fn http_1_0_and_http_2_are_spoken_too() {
         .unwrap();
     let address = format!("http://{}/async/status", server.address);
     let body = r#"{"logs":["h2"]}"#;
-    let signed = job.v1(NOW, "/status", body);
+    let signed = job.v1(NOW, "POST", "/status", body);
     let mut request = client.post(&address).body(body);
     for (name, value) in signed.headers() {
         request = request.header(name, value);
@@ -346,6 +346,18 @@ async fn other_methods_and_addresses_are_refused_and_allow_says_what_is_possible
         ("/async", "GET,HEAD,POST", ["PUT", "DELETE", "PATCH"]),
         ("/async/status", "POST,PUT", ["GET", "DELETE", "PATCH"]),
         ("/async/Report.Generate", "PUT", ["GET", "POST", "DELETE"]),
+        ("/async/upload/a/b/c", "PUT", ["GET", "POST", "DELETE"]),
+        ("/async/upload/data", "PUT", ["GET", "POST", "DELETE"]),
+        (
+            "/async/download/a/b/c/0",
+            "GET,HEAD",
+            ["PUT", "POST", "DELETE"],
+        ),
+        (
+            "/async/download/data",
+            "GET,HEAD",
+            ["PUT", "POST", "DELETE"],
+        ),
     ] {
         for method in methods {
             let refused = server.request(method, path, &[], "").await;
@@ -366,7 +378,9 @@ async fn other_methods_and_addresses_are_refused_and_allow_says_what_is_possible
         "/async/status/",
         "/Async/status",
         "/async//status",
-        "/async/upload/a/b/c",
+        "/async/upload/a/b",
+        "/async/upload/a/b/c/d",
+        "/async/download/a/b/c",
         "/",
         "/api",
         "//",

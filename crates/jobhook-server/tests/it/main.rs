@@ -8,11 +8,14 @@
 
 mod access;
 mod api;
+mod bad_files;
 mod bad_report;
 mod bad_signature;
+mod files;
 mod hook;
 mod launch;
 mod listen;
+mod objects;
 mod operations;
 mod permissions;
 mod scheduled;

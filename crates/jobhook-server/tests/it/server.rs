@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::AttemptRef;
 use jobhook_engine::clock::{Clock, Timestamp};
+use jobhook_engine::files::FileSettings;
 use jobhook_engine::keyring::{Keyring, MasterKey};
 use jobhook_engine::log::LogLimits;
 use jobhook_engine::memory::MemoryStore;
@@ -39,6 +40,7 @@ pub(crate) struct Setup {
     pub(crate) resolution: Duration,
     pub(crate) hook: HookPath,
     pub(crate) max_clock_skew: Option<Duration>,
+    pub(crate) files: FileSettings,
     /// The runner's jobs must sign.
     pub(crate) strict: bool,
     pub(crate) started: bool,
@@ -54,6 +56,7 @@ impl Default for Setup {
             resolution: Duration::from_secs(1),
             hook: HookPath::default(),
             max_clock_skew: Some(Duration::from_secs(300)),
+            files: FileSettings::default(),
             strict: false,
             started: true,
         }
@@ -106,6 +109,7 @@ impl Server {
         let keyring = Keyring::new(MasterKey::new(vec![7; 32]).unwrap(), Vec::new());
         let settings = Settings {
             max_clock_skew: setup.max_clock_skew,
+            files: setup.files,
             ..Settings::new("here", format!("http://{address}{}", setup.hook.as_str()))
         };
         let engine = Engine::new(
@@ -264,22 +268,43 @@ impl Server {
         lines.into_iter().map(|line| line.text).collect()
     }
 
+    /// The bytes of all contents that are stored.
+    pub(crate) async fn stored_bytes(&self) -> u64 {
+        self.store.stored_bytes().await.unwrap()
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.clock.now().0
     }
 
+    /// Sends a request to the hook, signed for `webda`.
+    pub(crate) async fn ask_webda(
+        &self,
+        job: &Job,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Answer {
+        let signed = job.webda(self.now());
+        let path = format!("/async{target}");
+        self.request(method, &path, &signed.headers(), body).await
+    }
+
+    /// Sends a request to the hook, signed for `v1`.
+    pub(crate) async fn ask_v1(&self, job: &Job, method: &str, target: &str, body: &str) -> Answer {
+        let signed = job.v1(self.now(), method, target, body);
+        let path = format!("/async{target}");
+        self.request(method, &path, &signed.headers(), body).await
+    }
+
     /// Sends a report signed for `webda`.
     pub(crate) async fn webda(&self, job: &Job, body: &str) -> Answer {
-        let signed = job.webda(self.now());
-        self.request("POST", "/async/status", &signed.headers(), body)
-            .await
+        self.ask_webda(job, "POST", "/status", body).await
     }
 
     /// Sends a report signed for `v1`.
     pub(crate) async fn v1(&self, job: &Job, body: &str) -> Answer {
-        let signed = job.v1(self.now(), "/status", body);
-        self.request("POST", "/async/status", &signed.headers(), body)
-            .await
+        self.ask_v1(job, "POST", "/status", body).await
     }
 }
 
@@ -301,10 +326,10 @@ impl Job {
         }
     }
 
-    pub(crate) fn v1(&self, time: i64, target: &str, body: &str) -> Signed {
+    pub(crate) fn v1(&self, time: i64, method: &str, target: &str, body: &str) -> Signed {
         let time = time.to_string();
         let (hash, signature) =
-            sign_v1(&self.key, &self.id, &time, "POST", target, body.as_bytes());
+            sign_v1(&self.key, &self.id, &time, method, target, body.as_bytes());
         Signed {
             id: self.id.clone(),
             hash,

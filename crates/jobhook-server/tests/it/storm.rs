@@ -11,7 +11,7 @@ const LINES: u64 = 500;
 /// One report of one line, signed.
 fn request(server: &Server, job: &Job, reporter: usize, seq: u64) -> Vec<u8> {
     let body = format!(r#"{{"logs":["{reporter} {seq}"],"reporter":"r-{reporter}","seq":{seq}}}"#);
-    let signed = job.v1(NOW, "/status", &body);
+    let signed = job.v1(NOW, "POST", "/status", &body);
     server.bytes("POST", "/async/status", &signed.headers(), body.as_bytes())
 }
 

@@ -1,0 +1,156 @@
+//! Files, from a job's question to bytes that are safe (clauses `FILE-*`, `UP-*`, `DOWN-*`).
+//!
+//! ```text
+//!  job, signed ─▶ rights ─▶ upload ──────────── known content ─▶ attach ─▶ Batcher ─▶ Store
+//!                   │         └─▶ token ─▶ intake ─▶ digests, blob ─┴▶ or stage
+//!                   └─▶ download ─▶ token ─▶ File ─▶ BlobStore::read
+//! ```
+//!
+//! Bytes come first, rows second: a blob is durable before a row names it, and a row is gone
+//! before its blob is deleted. So what a crash leaves is a blob that nothing names, never an
+//! entry without bytes; the [sweep](Files::sweep) deletes it.
+//!
+//! What a client sends is looked up or compared here, and never becomes a part of a path: blobs
+//! are named by their blob store. Nothing here knows HTTP.
+
+mod download;
+mod error;
+mod intake;
+mod objects;
+mod rights;
+mod room;
+mod stores;
+mod sweep;
+mod token;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use download::{Located, read_index};
+pub use error::FilesError;
+pub use intake::{Intake, Received};
+pub use rights::{ANY, Target, is_object_id};
+pub use stores::{BadStores, DeclaredStore, Known, Stores};
+pub use sweep::Swept;
+pub use upload::{Opened, stored};
+
+use crate::batcher::Batcher;
+use crate::blob::{BlobName, BlobStore};
+use crate::clock::{Clock, Timestamp};
+use crate::file::ObjectLimits;
+use crate::keyring::Keyring;
+use crate::memory_blobs::MemoryBlobs;
+use crate::store::Store;
+use room::Room;
+
+/// How long an address may wait for its transfer to begin (clause `UP-5`).
+pub const TO_BEGIN: Duration = Duration::from_secs(60);
+
+/// How long what was uploaded may wait for what it belongs to (clause `UP-12`).
+pub const TO_CLOSE: Duration = Duration::from_secs(3600);
+
+/// What a server is told about files.
+#[derive(Clone, Debug)]
+pub struct FileSettings {
+    /// Where bytes are kept.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The stores beside that of the actions.
+    pub stores: Stores,
+    /// The longest file, in bytes.
+    pub max_file: u64,
+    /// How much one object may have.
+    pub object: ObjectLimits,
+    /// How many bytes all files may have; any number if `None`.
+    pub total_bytes: Option<u64>,
+    /// How many bytes of room the blob store must keep.
+    pub min_free: u64,
+    /// How long a content is kept that no file has any more: at least as long as a download
+    /// may wait to begin.
+    pub keep_unused: Duration,
+    /// Whether nobody but this server uses the blob store.
+    pub exclusive: bool,
+    /// Whether downloads are sent to the blob store where it has addresses of its own.
+    pub direct: bool,
+}
+
+impl Default for FileSettings {
+    /// In memory.
+    fn default() -> FileSettings {
+        FileSettings {
+            blobs: Arc::new(MemoryBlobs::default()),
+            stores: Stores::default(),
+            max_file: 100 << 30,
+            object: ObjectLimits {
+                files: 10_000,
+                bytes: 1 << 40,
+            },
+            total_bytes: None,
+            min_free: 0,
+            keep_unused: Duration::from_secs(3600),
+            exclusive: true,
+            direct: false,
+        }
+    }
+}
+
+/// Takes files in and gives them out. Cloning gives another handle.
+#[derive(Clone, Debug)]
+pub struct Files(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    store: Arc<dyn Store>,
+    batcher: Batcher,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    /// The hook's address, as jobs are told it.
+    hook_url: String,
+    settings: FileSettings,
+    room: Room,
+    /// When this server began.
+    begun: Timestamp,
+}
+
+impl Files {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        batcher: Batcher,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        hook_url: String,
+        settings: FileSettings,
+    ) -> Files {
+        Files(Arc::new(Parts {
+            store,
+            batcher,
+            keyring,
+            begun: clock.now(),
+            clock,
+            hook_url,
+            settings,
+            room: Room::default(),
+        }))
+    }
+
+    /// The stores beside that of the actions.
+    pub fn stores(&self) -> &Stores {
+        &self.0.settings.stores
+    }
+
+    /// What this server is told about files.
+    pub fn settings(&self) -> &FileSettings {
+        &self.0.settings
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Deletes a blob that nothing names. What fails is left to the sweep.
+    async fn discard(&self, blob: &BlobName) {
+        if let Err(error) = self.0.settings.blobs.delete(blob).await {
+            tracing::warn!(%blob, %error, "A blob that nothing names was not deleted");
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Bytes on their way in (clauses `UP-6` to `UP-10`, `UP-12`): counted, hashed and written in one
+//! pass, in constant memory, and kept only if they are what was announced.
+//!
+//! ```text
+//! chunks ─▶ gathered ─▶ batch ─┬─▶ digests   (a thread)
+//!                              └─▶ blob      (another)     while the next batch is gathered
+//! ```
+
+use bytes::Bytes;
+use jobhook_protocol::{Digester, Digests, Sha256Sum};
+use tokio::task::JoinHandle;
+
+use super::Files;
+use super::error::{FilesError, unexpected};
+use super::room::Share;
+use super::token::{By, Purpose, Put};
+use crate::action::Action;
+use crate::attempt::AttemptRef;
+use crate::blob::{BlobError, BlobName, BlobWriter};
+use crate::file::{Content, Origin, Staged};
+use crate::hook::Disbelief;
+use crate::write::{Refusal, Write, Written};
+
+/// How many bytes are hashed and written at once.
+const BATCH: usize = 1 << 20;
+
+/// So many bytes are hashed where they stand: a thread would take longer to wake.
+const AT_ONCE: usize = 64 << 10;
+
+/// After how many bytes it is asked anew whether there is room.
+const ASKED_EVERY: u64 = 64 << 20;
+
+/// One transfer of bytes to the server. One that is dropped leaves nothing.
+#[must_use = "what was pushed is kept only by `finish`"]
+pub struct Intake {
+    files: Files,
+    purpose: End,
+    work: Work,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
+    received: u64,
+    /// How many bytes there may be, and what it means if there are more.
+    most: u64,
+    announced: Option<u64>,
+    share: Share,
+    asked_at: u64,
+}
+
+/// What is done with the bytes at the end.
+enum End {
+    /// They are attached.
+    Attach(Put),
+    /// They wait for a close of this attempt's job, or for a launch.
+    Stage(Option<By>),
+}
+
+/// What has become of a transfer's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The file is attached.
+    Attached,
+    /// They wait to be used.
+    Staged {
+        /// What it takes to use them.
+        receipt: String,
+        /// How many they are.
+        size: u64,
+        /// Of them.
+        sha256: Sha256Sum,
+    },
+}
+
+/// Who holds the writer and the digests.
+enum Work {
+    Here(Box<State>),
+    Away(JoinHandle<Result<Box<State>, BlobError>>),
+    /// It failed.
+    Lost,
+}
+
+struct State {
+    writer: Box<dyn BlobWriter>,
+    digester: Digester,
+}
+
+impl Files {
+    /// Begins the transfer that a token is good for.
+    ///
+    /// - `announced`: how many bytes are to come, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`], before any byte is taken.
+    pub async fn take(&self, token: &str, announced: Option<u64>) -> Result<Intake, FilesError> {
+        let Purpose::Put(put) = self.unseal(token)? else {
+            return Err(FilesError::InvalidToken);
+        };
+        self.may_speak(put.by.into()).await?;
+        if let (Some(size), Some(announced)) = (put.size, announced)
+            && size != announced
+        {
+            return Err(FilesError::Mismatch(format!(
+                "the body has {announced} bytes, and {size} were announced"
+            )));
+        }
+        let expected = put.size;
+        let end = match put.handshake {
+            Some(_) => End::Attach(put),
+            None => End::Stage(Some(put.by)),
+        };
+        self.begin(end, expected, announced).await
+    }
+
+    /// Begins a transfer of bytes that an action is to be launched with.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`], before any byte is taken.
+    pub async fn stage(&self, announced: Option<u64>) -> Result<Intake, FilesError> {
+        self.begin(End::Stage(None), None, announced).await
+    }
+
+    /// Whether the job of an attempt may still leave something.
+    async fn may_speak(&self, by: AttemptRef) -> Result<(), FilesError> {
+        let action = self.open_action(by).await?;
+        if action.status.is_final() {
+            return Err(Refusal::AlreadyFinal(action.status).into());
+        }
+        Ok(())
+    }
+
+    /// The action of an attempt that is not over.
+    pub(super) async fn open_action(&self, by: AttemptRef) -> Result<Action, FilesError> {
+        let store = &self.0.store;
+        let action = store.action(by.action).await?.ok_or(Refusal::NotFound)?;
+        let attempts = store.last_attempts(&[by.action]).await?;
+        let newest = attempts.first().ok_or(Refusal::NotFound)?;
+        let own = by.number;
+        if newest.at.number > own {
+            let current = newest.at.number;
+            return Err(FilesError::Over(Disbelief::Superseded { own, current }));
+        }
+        if !newest.is_open() {
+            return Err(FilesError::Over(Disbelief::Closed { own }));
+        }
+        Ok(action)
+    }
+
+    /// Whether one more file of so many bytes may come.
+    pub(super) async fn may_take(&self, bytes: u64) -> Result<(), FilesError> {
+        let most = self.0.settings.max_file;
+        if bytes > most {
+            return Err(FilesError::TooLarge { most });
+        }
+        self.has_room(bytes).await
+    }
+
+    async fn begin(
+        &self,
+        purpose: End,
+        expected: Option<u64>,
+        announced: Option<u64>,
+    ) -> Result<Intake, FilesError> {
+        let announced = expected.or(announced);
+        self.may_take(announced.unwrap_or(0)).await?;
+        let mut share = self.0.room.share();
+        share.grow(announced.unwrap_or(0));
+        let state = State {
+            writer: self.0.settings.blobs.begin().await?,
+            digester: Digester::new(),
+        };
+        Ok(Intake {
+            files: self.clone(),
+            purpose,
+            work: Work::Here(Box::new(state)),
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            received: 0,
+            most: announced.unwrap_or(self.0.settings.max_file),
+            announced,
+            share,
+            asked_at: 0,
+        })
+    }
+}
+
+impl Intake {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`]; the transfer is to be dropped then.
+    pub async fn push(&mut self, chunk: Bytes) -> Result<(), FilesError> {
+        self.received += chunk.len() as u64;
+        if self.received > self.most {
+            return Err(match self.announced {
+                Some(size) => FilesError::Mismatch(format!(
+                    "the body has more than the {size} bytes that were announced"
+                )),
+                None => FilesError::TooLarge { most: self.most },
+            });
+        }
+        self.share.grow(self.received);
+        if self.received - self.asked_at >= ASKED_EVERY {
+            self.asked_at = self.received;
+            self.files.has_room(0).await?;
+        }
+        self.gathered_bytes += chunk.len();
+        self.gathered.push(chunk);
+        if self.gathered_bytes >= BATCH {
+            let state = self.state().await?;
+            let batch = self.batch();
+            self.work = Work::Away(tokio::spawn(work(state, batch)));
+        }
+        Ok(())
+    }
+
+    /// Ends the transfer: keeps the bytes if they are what was announced.
+    ///
+    /// # Errors
+    ///
+    /// [`FilesError`]; then nothing is kept.
+    pub async fn finish(mut self) -> Result<Received, FilesError> {
+        if let Some(size) = self.announced
+            && self.received != size
+        {
+            return Err(FilesError::Mismatch(format!(
+                "the body has {} bytes, and {size} were announced",
+                self.received
+            )));
+        }
+        let mut state = self.state().await?;
+        if self.gathered_bytes > 0 {
+            let batch = self.batch();
+            state = work(state, batch).await?;
+        }
+        let State { writer, digester } = *state;
+        let digests = digester.finish();
+        // What is on its way counts until it is there.
+        let Intake {
+            files,
+            purpose,
+            share: _share,
+            ..
+        } = self;
+        match purpose {
+            End::Attach(put) => files.keep(&put, writer, digests).await,
+            End::Stage(by) => files.lay_by(by, writer, digests).await,
+        }
+    }
+
+    fn batch(&mut self) -> Vec<Bytes> {
+        self.gathered_bytes = 0;
+        std::mem::take(&mut self.gathered)
+    }
+
+    /// The writer and the digests, once they are done with what they were given.
+    async fn state(&mut self) -> Result<Box<State>, FilesError> {
+        match std::mem::replace(&mut self.work, Work::Lost) {
+            Work::Here(state) => Ok(state),
+            Work::Away(task) => Ok(joined(task.await)??),
+            Work::Lost => Err(lost().into()),
+        }
+    }
+}
+
+impl Files {
+    /// Attaches bytes that are all here, if they are what was announced.
+    async fn keep(
+        &self,
+        put: &Put,
+        writer: Box<dyn BlobWriter>,
+        digests: Digests,
+    ) -> Result<Received, FilesError> {
+        if let Some((md5, challenge)) = put.handshake {
+            if digests.md5 != md5 {
+                return Err(FilesError::Mismatch(format!(
+                    "the bytes have the MD5 {}, and {md5} was announced",
+                    digests.md5
+                )));
+            }
+            if digests.challenge != challenge {
+                return Err(FilesError::Mismatch(
+                    "the challenge that was announced is not that of these bytes".into(),
+                ));
+            }
+        }
+        let (by, allowed) = (put.by.into(), put.allowed());
+        let fields = put.fields();
+        if self.0.store.content(digests.sha256).await?.is_some() {
+            let origin = Origin::Stored(digests.sha256);
+            let attached = self.attach(by, &allowed, origin, fields.clone());
+            match attached.await {
+                Ok(_) => return Ok(Received::Attached),
+                // It was forgotten meanwhile; but the bytes are here.
+                Err(FilesError::Refused(Refusal::NoContent)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let blob = writer.finish(&digests.sha256).await?;
+        let origin = Origin::Arrived(content(digests, blob));
+        self.attach(by, &allowed, origin, fields).await?;
+        Ok(Received::Attached)
+    }
+
+    /// Lays bytes by that are all here, until they are closed or launched with.
+    async fn lay_by(
+        &self,
+        by: Option<By>,
+        writer: Box<dyn BlobWriter>,
+        digests: Digests,
+    ) -> Result<Received, FilesError> {
+        let (size, sha256) = (digests.size, digests.sha256);
+        let blob = writer.finish(&digests.sha256).await?;
+        let staged = Staged {
+            content: content(digests, blob.clone()),
+            at: self.now(),
+        };
+        let stage = Write::Stage(Box::new(staged));
+        match self.0.batcher.write(stage).await? {
+            Ok(Written::Done) => {}
+            Ok(other) => return Err(unexpected(&other)),
+            Err(refusal) => {
+                self.discard(&blob).await;
+                return Err(refusal.into());
+            }
+        }
+        Ok(Received::Staged {
+            receipt: self.receipt(by, &blob),
+            size,
+            sha256,
+        })
+    }
+}
+
+async fn work(state: Box<State>, batch: Vec<Bytes>) -> Result<Box<State>, BlobError> {
+    let State {
+        mut writer,
+        mut digester,
+    } = *state;
+    let size: usize = batch.iter().map(Bytes::len).sum();
+    if size <= AT_ONCE {
+        batch.iter().for_each(|chunk| digester.update(chunk));
+        writer.write(batch).await?;
+        return Ok(Box::new(State { writer, digester }));
+    }
+    let hashed = batch.clone();
+    let hashing = tokio::task::spawn_blocking(move || {
+        hashed.iter().for_each(|chunk| digester.update(chunk));
+        digester
+    });
+    writer.write(batch).await?;
+    let digester = joined(hashing.await)?;
+    Ok(Box::new(State { writer, digester }))
+}
+
+/// A panic goes on where it was waited for; a task that was never run belonged to a runtime that is
+/// shutting down.
+fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> Result<T, BlobError> {
+    match outcome {
+        Ok(value) => Ok(value),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(lost()),
+    }
+}
+
+fn lost() -> BlobError {
+    BlobError::Unavailable("the transfer has failed before".into())
+}
+
+fn content(digests: Digests, blob: BlobName) -> Content {
+    Content {
+        sha256: digests.sha256,
+        md5: digests.md5,
+        challenge: digests.challenge,
+        size: digests.size,
+        blob,
+    }
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake")
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,240 @@
+//! Files on a real disk: whenever a server is killed, nothing is there by half.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use jobhook_protocol::Digester;
+use serde_json::{Value, json};
+
+use crate::client::Connection;
+use crate::job::{Job, TELLING};
+use crate::processes::until;
+use crate::server::Server;
+
+/// How often a server is killed.
+const KILLS: u64 = 200;
+
+/// The bytes of one round.
+const SIZE: usize = 600_000;
+
+/// Everything below a directory, by its path from there.
+fn below(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(path),
+                _ => drop(found.insert(path.strip_prefix(directory).unwrap().to_owned())),
+            }
+        }
+    }
+    found
+}
+
+/// Numbers that look drawn, and are the same each time.
+struct Drawn(u64);
+
+impl Drawn {
+    fn below(&mut self, most: u64) -> u64 {
+        // xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators".
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % most
+    }
+}
+
+/// The head of the request that the bytes follow.
+fn head(opened: &Value, size: usize) -> Vec<u8> {
+    let url = opened["url"].as_str().unwrap();
+    let path = &url[url.find("/async").unwrap()..];
+    format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n").into_bytes()
+}
+
+/// The files of an action.
+fn files(server: &Server, id: &str) -> Vec<Value> {
+    let (status, listed) = server.get(&format!("/api/v1/actions/{id}/files"));
+    assert_eq!(status, 200, "{listed}");
+    listed["files"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_server_that_is_killed_while_files_come_leaves_whole_files_and_nothing_else() {
+    let mut server = Server::start(TELLING);
+    let id = server.launch(&json!({"type": "Tell"}));
+    let stored = server.folder.path("data/files");
+    let mut drawn = Drawn(0x9E37_79B9_7F4A_7C15);
+    let mut wholes = 0;
+    for round in 0..KILLS {
+        let bytes: Vec<u8> = (0..SIZE as u64)
+            .map(|n| (n ^ (n >> 8) ^ round) as u8)
+            .collect();
+        let digests = Digester::of(&bytes);
+        let job = Job::of(&server, &id, 1);
+        let open =
+            json!({"hash": digests.md5.to_string(), "challenge": digests.challenge.to_string()});
+        let target = format!("/upload/actions/{id}/outputs");
+        let mut transfers = Vec::new();
+        for _ in 0..2 {
+            let (status, opened) = job.ask("PUT", &target, &open.to_string());
+            assert_eq!((status, &opened["done"]), (200, &json!(false)), "{opened}");
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.write_all(&head(&opened, SIZE)).unwrap();
+            transfers.push(stream);
+        }
+        // One goes so far, the other a little less or more; at the very end the server may be at
+        // any step of what it does with the bytes.
+        let most = SIZE as u64 + SIZE as u64 / 4;
+        for stream in &mut transfers {
+            let upto = usize::try_from(drawn.below(most)).unwrap().min(SIZE);
+            stream.write_all(&bytes[..upto]).unwrap();
+        }
+        if drawn.below(2) == 0 {
+            // Or it may have done with them.
+            if let Some(stream) = transfers.pop() {
+                Connection::of(stream).wait();
+            }
+        }
+        server.kill();
+        drop(transfers);
+        server.start_again();
+
+        let found = files(&server, &id);
+        assert!(
+            found.len() as u64 <= wholes + 1,
+            "each content is there once"
+        );
+        for file in &found[usize::try_from(wholes).unwrap()..] {
+            assert_eq!(file["sha256"], digests.sha256.to_string());
+            let path = format!("/api/v1/actions/{id}/files/outputs/{}", file["index"]);
+            assert_eq!(Connection::open(server.address()).bytes(&path), bytes);
+        }
+        wholes = found.len() as u64;
+        until("there are bytes for each file and for nothing else", || {
+            let there = below(&stored);
+            there.len() as u64 == wholes && !there.iter().any(|path| path.starts_with("temp"))
+        });
+    }
+    assert!(wholes > 0, "no upload was ever done in time");
+    assert!(wholes < KILLS, "no upload was ever cut");
+    Job::of(&server, &id, 1).exit(0);
+}
+
+#[test]
+fn whatever_a_name_says_bytes_stay_in_their_directory() {
+    let server = Server::start(&format!(
+        "{TELLING}\n[stores.images]\nproperties = [\"files\"]\n"
+    ));
+    let everything = json!([{"store": "images", "uuid": "*", "property": "*", "access": "write"}]);
+    let id = server.launch(&json!({"type": "Tell", "grants": everything}));
+    let job = Job::of(&server, &id, 1);
+    let outside = || {
+        let all = below(server.dir());
+        let noise = |path: &PathBuf| {
+            let path = path.to_string_lossy();
+            path.starts_with("data/files/")
+                || path.starts_with("data/jobhook.db")
+                || path.starts_with("data/runs/")
+                || path.ends_with(".log")
+        };
+        all.into_iter()
+            .filter(|path| !noise(path))
+            .collect::<BTreeSet<_>>()
+    };
+    let before = outside();
+    let long = "x".repeat(4096);
+    let names = [
+        "..",
+        "%2e%2e",
+        "..%2f..%2fescape",
+        "%2e%2e%2f%2e%2e%2fescape",
+        "%00",
+        "a%00b",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "..%5c..%5cescape",
+        "C:%5cescape",
+        "CON",
+        "NUL",
+        "COM1.txt",
+        "a:b",
+        "%ef%bc%8e%ef%bc%8e",
+        "%e2%80%ae",
+        "%c0%ae%c0%ae",
+        "%ff",
+        "~",
+        "$HOME",
+        "*",
+        "?",
+        "temp",
+        &long,
+    ];
+    let digests = Digester::of(b"x");
+    let right =
+        json!({"hash": digests.md5.to_string(), "challenge": digests.challenge.to_string()});
+    let places = names.iter().flat_map(|name| {
+        [
+            format!("{name}/{id}/outputs"),
+            format!("actions/{name}/outputs"),
+            format!("actions/{id}/{name}"),
+            format!("images/{name}/files"),
+            format!("images/a/{name}"),
+        ]
+    });
+    for place in places {
+        let (status, answer) = job.ask("PUT", &format!("/upload/{place}"), &right.to_string());
+        if status == 200 {
+            job.send(&answer, b"x");
+        }
+        assert!(
+            matches!(status, 200 | 400 | 403 | 404 | 414 | 431),
+            "{place}: {status} {answer}"
+        );
+        job.ask("GET", &format!("/download/{place}/0"), "");
+    }
+    for name in names {
+        let name = percent_decoded(name);
+        for field in ["hash", "challenge", "name", "mimetype"] {
+            let mut body = right.clone();
+            body[field] = json!(name);
+            let target = format!("/upload/actions/{id}/outputs");
+            let (status, answer) = job.ask("PUT", &target, &body.to_string());
+            match status {
+                200 if answer["done"] == json!(false) => job.send(&answer, b"x"),
+                200 | 400 => {}
+                other => panic!("{field} {name}: {other} {answer}"),
+            }
+        }
+        job.ask("GET", &format!("/download/actions/{id}/outputs/{name}"), "");
+    }
+    assert_eq!(outside(), before, "nothing was written anywhere else");
+    let stored = below(&server.folder.path("data/files"));
+    assert_eq!(stored.len(), 1, "one content is one file: {stored:?}");
+    job.exit(0);
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let hex = rest
+            .strip_prefix('%')
+            .and_then(|hex| u8::from_str_radix(hex.get(..2)?, 16).ok());
+        match hex {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &rest[3..];
+            }
+            None => {
+                bytes.extend(first.to_string().bytes());
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
