@@ -292,6 +292,8 @@ fn within<'c>(
 
 impl Rows {
     /// Makes a content one that is stored and used; answers it as it is stored.
+    ///
+    /// - `content`: its row is loaded, if there is one.
     fn keep(&mut self, content: Content) -> Content {
         let row = self.contents.entry(content.sha256).or_insert_with(|| {
             Row::new(KeptContent {
@@ -305,7 +307,7 @@ impl Rows {
         row.get().content.clone()
     }
 
-    /// What was staged belongs to something, or is not wanted.
+    /// What was staged, and is loaded, belongs to something now or is not wanted.
     fn drop_staged(&mut self, blob: &BlobName) {
         if let Some(row) = self.staged.get_mut(blob) {
             *row.edit() = None;

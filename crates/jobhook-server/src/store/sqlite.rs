@@ -38,6 +38,7 @@ mod schedules;
 mod tokens;
 mod transaction;
 mod trim;
+mod unused;
 mod warm;
 mod writer;
 
@@ -274,7 +275,7 @@ impl Store for SqliteStore {
     async fn drop_object(&self, at: &ObjectRef, now: Timestamp) -> Result<bool, StoreError> {
         let at = at.clone();
         self.writer
-            .run(move |connection| files::drop_object(connection, &at, now))
+            .run(move |connection| unused::drop_object(connection, &at, now))
             .await
     }
 
@@ -285,9 +286,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<BlobName>, StoreError> {
         self.writer
-            .run(move |connection| {
-                files::forget_unused(connection, idle_before, staged_before, limit)
-            })
+            .run(move |connection| unused::forget(connection, idle_before, staged_before, limit))
             .await
     }
 
@@ -331,6 +330,16 @@ fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> T {
 /// A statement, prepared once for each connection.
 fn prepare<'c>(connection: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
     connection.prepare_cached(sql).map_err(failure)
+}
+
+/// Runs a statement that finds nothing.
+fn run(
+    connection: &Connection,
+    sql: &'static str,
+    values: impl rusqlite::Params,
+) -> Result<(), StoreError> {
+    let mut statement = prepare(connection, sql)?;
+    statement.execute(values).map(drop).map_err(failure)
 }
 
 /// A limit as SQLite takes it.

@@ -17,8 +17,10 @@ pub(super) async fn insert(
     let mut inputs: Vec<(Content, FileFields)> = Vec::new();
     if let Some(other) = new.inputs_of {
         let property = ObjectRef::of_action(other).property(INPUTS);
-        let others = files_of(transaction, rows, &property).await?;
-        inputs.extend(others.into_iter().map(|file| (file.content, file.fields)));
+        for file in files_of(transaction, rows, &property).await? {
+            let stored = content(transaction, rows, &file.content.sha256).await?;
+            inputs.push((stored.unwrap_or(file.content), file.fields));
+        }
     }
     for file in &new.files {
         let staged = staged(transaction, rows, &file.staged).await?;

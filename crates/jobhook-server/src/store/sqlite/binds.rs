@@ -38,7 +38,7 @@ impl<'b, 'c> Binds<'b, 'c> {
     }
 
     /// Binds the JSON text of one of our own values.
-    fn json(&mut self, value: Option<&impl Serialize>) -> Bound {
+    fn json(&mut self, value: Option<&(impl Serialize + ?Sized)>) -> Bound {
         let text = columns::optional_text(value);
         self.add(text.map_err(|error| StoreError::Data(error.into()))?)
     }
@@ -60,6 +60,7 @@ pub(super) fn new_action(row: &mut Binds<'_, '_>, action: &&Action) -> Bound {
     row.add(action.retry_of.as_ref().map(id_bytes))?;
     row.json(columns::timeouts(&action.timeouts))?;
     row.add(action.traceparent.as_deref())?;
+    row.json(columns::grants(&action.grants))?;
     state(row, action)
 }
 

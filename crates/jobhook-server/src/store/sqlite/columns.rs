@@ -7,6 +7,7 @@ use std::time::Duration;
 use jobhook_engine::action::{Action, ActionId, LogMeter, TimeoutKind, Timeouts};
 use jobhook_engine::attempt::{Attempt, AttemptRef};
 use jobhook_engine::clock::Timestamp;
+use jobhook_engine::file::FileGrant;
 use jobhook_engine::log::LogLine;
 use jobhook_engine::store::StoreError;
 use jobhook_protocol::{LineSource, Status};
@@ -21,7 +22,7 @@ macro_rules! action_columns {
     () => {
         "a.id, a.action_type, a.status, a.attempt, a.attempts, a.created_at, a.updated_at, \
          a.due_at, a.scheduled, a.expires_at, a.started_at, a.finished_at, a.cancel, \
-         a.retry_of, a.timeouts, a.traceparent, a.log_last, a.log_dropped, a.log_bytes, \
+         a.retry_of, a.timeouts, a.traceparent, a.grants, a.log_last, a.log_dropped, a.log_bytes, \
          a.open, a.operation, a.schedule, a.payloads"
     };
 }
@@ -79,12 +80,17 @@ pub(super) fn nanos(duration: Option<Duration>) -> Option<i64> {
 }
 
 /// JSON text of one of our own types.
-pub(super) fn text<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+pub(super) fn text<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     serde_json::to_string(value)
 }
 
+/// [`text`] of what is to be stored.
+pub(super) fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    text(value).map_err(|error| StoreError::Data(error.into()))
+}
+
 /// The JSON text of an optional value.
-pub(super) fn optional_text<T: Serialize>(
+pub(super) fn optional_text<T: Serialize + ?Sized>(
     value: Option<&T>,
 ) -> Result<Option<String>, serde_json::Error> {
     value.map(text).transpose()
@@ -93,6 +99,11 @@ pub(super) fn optional_text<T: Serialize>(
 /// Timeouts as they are kept: nothing where there are none.
 pub(super) fn timeouts(timeouts: &Timeouts) -> Option<&Timeouts> {
     Some(timeouts).filter(|timeouts| **timeouts != Timeouts::default())
+}
+
+/// Grants as they are kept: nothing where there are none.
+pub(super) fn grants(grants: &[FileGrant]) -> Option<&[FileGrant]> {
+    Some(grants).filter(|grants| !grants.is_empty())
 }
 
 pub(super) fn damaged(what: impl std::fmt::Display, why: impl std::fmt::Display) -> StoreError {
@@ -227,7 +238,7 @@ pub(super) fn action(row: &mut Reader<'_>) -> Result<(Action, i64), StoreError> 
         retry_of: row.optional_id()?,
         timeouts: row.json()?.unwrap_or_default(),
         traceparent: row.get()?,
-        grants: Vec::new(),
+        grants: row.json()?.unwrap_or_default(),
         log: LogMeter {
             last: row.number()?,
             dropped: row.number()?,

@@ -15,9 +15,9 @@ use super::payload::Payload;
 use super::prepare;
 
 const INSERT_ACTION: &str = "INSERT INTO actions (id, action_type, operation, schedule, \
-    attempts, created_at, scheduled, retry_of, timeouts, traceparent, status, attempt, due_at, expires_at, \
+    attempts, created_at, scheduled, retry_of, timeouts, traceparent, grants, status, attempt, due_at, expires_at, \
     started_at, finished_at, cancel, open, payloads, updated_at, log_last, log_dropped, log_bytes) \
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const UPDATE_ACTION: &str = "UPDATE actions SET status = ?2, attempt = ?3, due_at = ?4, \
     expires_at = ?5, started_at = ?6, finished_at = ?7, cancel = ?8, open = ?9, payloads = ?10, \
     updated_at = ?11, log_last = ?12, log_dropped = ?13, log_bytes = ?14 WHERE id = ?1";

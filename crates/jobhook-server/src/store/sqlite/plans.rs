@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{flush, open, prune, read, schedules, transaction, trim};
+use super::{files, flush, open, prune, read, schedules, transaction, trim, unused};
 
 fn plan(connection: &Connection, statement: &str) -> Vec<String> {
     let explained = format!("EXPLAIN QUERY PLAN {statement}");
@@ -39,6 +39,8 @@ fn every_statement_goes_by_an_index() {
         read::statements(),
         schedules::statements(),
         prune::statements(),
+        files::statements(),
+        unused::statements(),
     ];
     for statement in statements.concat() {
         for step in plan(&opened.writer, &statement) {

@@ -6,18 +6,21 @@
 
 use jobhook_engine::action::ActionId;
 use jobhook_engine::clock::Timestamp;
+use jobhook_engine::file::ObjectRef;
 use jobhook_engine::retention::{Keep, Retention};
 use jobhook_engine::store::StoreError;
 use jobhook_protocol::Status;
 use rusqlite::{Connection, params};
 
 use super::columns::{Reader, id_bytes, signed, status_code};
-use super::{SqliteStore, failure, limit_of, prepare};
+use super::{SqliteStore, failure, limit_of, prepare, unused};
 
 /// How many lines one transaction removes at most, about: some ten milliseconds' work.
 const LINES: u64 = 5_000;
 /// How many actions one transaction removes at most.
 const ACTIONS: usize = 100;
+/// After how many files a transaction removes nothing else.
+const FILES: usize = 1_000;
 
 /// The first id that is kept for being among the newest.
 const NEWEST: &str = "SELECT id FROM actions INDEXED BY actions_status WHERE status = ? \
@@ -67,13 +70,13 @@ pub(super) async fn prune(
                 .await?;
             upto += LINES;
         }
-        let (batch, later) = rest.split_at(batch_of(rest));
-        rest = later;
-        let batch = batch.to_vec();
-        gone += store
+        let batch = rest[..batch_of(rest)].to_vec();
+        let removed = store
             .writer
-            .run(move |connection| remove(connection, &batch))
+            .run(move |connection| remove(connection, &batch, now))
             .await?;
+        rest = &rest[removed.looked_at..];
+        gone += removed.gone;
     }
     Ok(gone)
 }
@@ -93,21 +96,40 @@ fn batch_of(doomed: &[Doomed]) -> usize {
         .max(1)
 }
 
-fn remove(connection: &mut Connection, batch: &[Doomed]) -> rusqlite::Result<usize> {
+/// What one transaction did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Removed {
+    /// So many of its actions, the first ones.
+    looked_at: usize,
+    /// So many of them were removed.
+    gone: usize,
+}
+
+fn remove(
+    connection: &mut Connection,
+    batch: &[Doomed],
+    now: Timestamp,
+) -> rusqlite::Result<Removed> {
     let transaction = connection.transaction()?;
-    let mut gone = 0;
+    let (mut done, mut files) = (Removed::default(), 0);
     for action in batch {
+        if files >= FILES {
+            break;
+        }
         let removed = transaction
             .prepare_cached(DROP)?
             .execute([id_bytes(&action.id)])?;
         if removed > 0 {
             let mut statement = transaction.prepare_cached(DROP_LINES)?;
             statement.execute(params![id_bytes(&action.id), i64::MAX])?;
+            let object = ObjectRef::of_action(action.id);
+            files += unused::drop_files(&transaction, &object, now)?;
         }
-        gone += removed;
+        done.looked_at += 1;
+        done.gone += removed;
     }
     transaction.commit()?;
-    Ok(gone)
+    Ok(done)
 }
 
 /// The first launched of those that are beyond the rules.

@@ -84,7 +84,7 @@ pub(super) fn last_attempts(
     ids: &[ActionId],
 ) -> Result<Vec<Attempt>, StoreError> {
     let ids: Vec<String> = ids.iter().map(|id| hex(id.0.as_bytes())).collect();
-    let ids = columns::text(&ids).map_err(|error| StoreError::Data(error.into()))?;
+    let ids = columns::json(&ids)?;
     each(connection, LAST_ATTEMPTS, [ids], columns::attempt)
 }
 

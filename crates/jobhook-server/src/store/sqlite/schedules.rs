@@ -7,11 +7,10 @@ use jobhook_engine::schedule::{
 };
 use jobhook_engine::store::StoreError;
 use rusqlite::{Connection, params};
-use serde::Serialize;
 
-use super::columns::{self, Reader, damaged, signed, time};
+use super::columns::{Reader, damaged, json, signed, time};
 use super::read::each;
-use super::{failure, limit_of, prepare};
+use super::{limit_of, run};
 
 macro_rules! schedule_columns {
     () => {
@@ -241,19 +240,6 @@ fn settle_tick(connection: &Connection, tick: &Tick) -> Result<(), StoreError> {
 
 fn waits(tick: &Tick) -> bool {
     matches!(tick.outcome, TickOutcome::Queued(_))
-}
-
-fn run(
-    connection: &Connection,
-    sql: &'static str,
-    values: impl rusqlite::Params,
-) -> Result<(), StoreError> {
-    let mut statement = prepare(connection, sql)?;
-    statement.execute(values).map(drop).map_err(failure)
-}
-
-fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    columns::text(value).map_err(|error| StoreError::Data(error.into()))
 }
 
 fn read_schedule(row: &mut Reader<'_>) -> Result<Schedule, StoreError> {

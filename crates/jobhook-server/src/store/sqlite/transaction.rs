@@ -203,8 +203,7 @@ impl Transaction for SqliteTransaction<'_> {
             due.sort_unstable();
             due.truncate(limit);
         } else {
-            let except =
-                columns::text(&types.except).map_err(|error| StoreError::Data(error.into()))?;
+            let except = columns::json(&types.except)?;
             self.due(WAITING_BUT, params![now.0, except, at_most], &mut due)?;
         }
         Ok(due.into_iter().map(|(_, id)| id).collect())

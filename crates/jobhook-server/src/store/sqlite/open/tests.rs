@@ -1,5 +1,7 @@
+use jobhook_engine::action::ActionId;
 use tempfile::TempDir;
 
+use super::super::{files, read};
 use super::*;
 
 fn place() -> (TempDir, PathBuf) {
@@ -135,4 +137,34 @@ fn a_database_is_readable_by_its_owner_only() {
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{:?}", file.path());
     }
+}
+
+#[test]
+fn an_older_database_is_brought_up_to_date_and_keeps_what_it_holds() {
+    let (_directory, path) = place();
+    let mut connection = Connection::open(&path).unwrap();
+    let id = format!("PRAGMA application_id = {APPLICATION_ID}");
+    connection.execute_batch(&id).unwrap();
+    let transaction = connection.transaction().unwrap();
+    for (version, sql) in &MIGRATIONS[..3] {
+        transaction.execute_batch(sql).unwrap();
+        let schema = "INSERT OR REPLACE INTO meta (key, value) VALUES ('schema', ?)";
+        transaction.execute(schema, [version.to_string()]).unwrap();
+    }
+    let action = "INSERT INTO actions (id, action_type, status, attempt, attempts, created_at, \
+        updated_at, due_at, log_last, log_dropped, log_bytes, open, payloads) \
+        VALUES (zeroblob(16), 'Echo', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0)";
+    transaction.execute(action, []).unwrap();
+    transaction.commit().unwrap();
+    drop(connection);
+
+    let opened = open(&path).unwrap();
+    let id = ActionId(uuid::Uuid::nil());
+    let action = read::action(&opened.readers[0], id).unwrap().unwrap();
+    assert_eq!(
+        (action.action_type.as_str(), action.grants),
+        ("Echo", vec![])
+    );
+    let stored = files::stored_bytes(&opened.readers[0]).unwrap();
+    assert_eq!(stored, 0);
 }
