@@ -13,7 +13,9 @@ use jobhook_protocol::Report;
 use super::factory;
 use crate::action::{Action, ActionId, NewAction};
 use crate::attempt::{Attempt, AttemptRef, Closing, Ending};
+use crate::blob::BlobName;
 use crate::clock::Timestamp;
+use crate::file::{Attach, Attached, Content, File, ObjectRef};
 use crate::ledger::Answer;
 use crate::runner::{Output, TypeFilter};
 use crate::schedule::{Tick, TickQuery};
@@ -169,6 +171,29 @@ impl Clerk {
         self.write(Write::Cancel { action, by, reason }).await
     }
 
+    /// Somebody has uploaded bytes.
+    pub async fn stage(&self, content: Content) {
+        let mut staged = factory::staged(content);
+        staged.at = self.now;
+        self.write(Write::Stage(Box::new(staged))).await.unwrap();
+    }
+
+    /// Attaches a file, and may be refused.
+    pub async fn attach(&self, attach: Attach) -> Result<Attached, Refusal> {
+        attached_of(self.write(Write::Attach(Box::new(attach))).await)
+    }
+
+    /// Reads all files of an object.
+    pub async fn files(&self, object: &ObjectRef) -> Vec<File> {
+        self.store.files(object, None, usize::MAX).await.unwrap()
+    }
+
+    /// Forgets what is idle or staged since a moment or longer.
+    pub async fn forget_unused(&self, before: Timestamp) -> Vec<BlobName> {
+        let forgotten = self.store.forget_unused(before, before, usize::MAX);
+        forgotten.await.unwrap()
+    }
+
     /// Reads an action.
     pub async fn action(&self, id: ActionId) -> Action {
         self.store.action(id).await.unwrap().unwrap()
@@ -198,6 +223,15 @@ impl Clerk {
 pub(crate) fn action_of(answer: Answer) -> Action {
     match answer {
         Ok(Written::Action(action)) => *action,
+        other => panic!("answered with {other:?}"),
+    }
+}
+
+/// What attaching came to, in the answer of a write that attaches.
+#[track_caller]
+pub(crate) fn attached_of(answer: Answer) -> Result<Attached, Refusal> {
+    match answer? {
+        Written::Attached(attached) => Ok(*attached),
         other => panic!("answered with {other:?}"),
     }
 }

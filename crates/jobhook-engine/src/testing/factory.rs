@@ -6,12 +6,16 @@
     reason = "test code: a failure is to stop the test"
 )]
 
-use jobhook_protocol::{Delivery, Json, LineSource, Report, Status};
+use jobhook_protocol::{Delivery, Json, LineSource, Md5Sum, Report, Sha256Sum, Status};
 
 use crate::action::{Action, ActionId, LogMeter, NewAction, Timeouts};
 use crate::attempt::{AttemptRef, Ending, Saw};
+use crate::blob::BlobName;
 use crate::clock::Timestamp;
-use crate::file::ObjectLimits;
+use crate::file::{
+    Attach, Content, FileFields, InputFile, OUTPUTS, ObjectLimits, ObjectRef, Origin, PropertyRef,
+    Staged,
+};
 use crate::runner::{Output, OutputLine, Terms, TypeFilter};
 use crate::write::{Claim, Write};
 
@@ -184,4 +188,77 @@ pub fn closes(attempt: AttemptRef) -> Write {
 /// A program that ended by itself.
 pub fn exited(code: i32) -> Ending {
     Ending::Exited { code }
+}
+
+/// The content number `n`, of `n` bytes, in the blob `blob`.
+pub fn content(n: u8, blob: &str) -> Content {
+    Content {
+        sha256: Sha256Sum([n; 32]),
+        md5: Md5Sum([n; 16]),
+        challenge: Md5Sum([!n; 16]),
+        size: n.into(),
+        blob: BlobName(blob.to_owned()),
+    }
+}
+
+/// A content that was uploaded at [`NOW`].
+pub fn staged(content: Content) -> Staged {
+    Staged { content, at: NOW }
+}
+
+/// What is said about a file that has a name and nothing else.
+pub fn named(name: &str) -> FileFields {
+    FileFields {
+        name: Some(name.to_owned()),
+        mimetype: "application/octet-stream".into(),
+        metadata: None,
+    }
+}
+
+/// A staged file for a launch.
+pub fn input(blob: &str, name: &str) -> InputFile {
+    InputFile {
+        staged: BlobName(blob.to_owned()),
+        fields: named(name),
+    }
+}
+
+/// An object of the store `images`.
+pub fn image(id: &str) -> ObjectRef {
+    ObjectRef {
+        store: "images".into(),
+        id: id.to_owned(),
+    }
+}
+
+/// The property with what the job of an action leaves.
+pub fn outputs(action: ActionId) -> PropertyRef {
+    ObjectRef::of_action(action).property(OUTPUTS)
+}
+
+/// [`content`], which has just arrived.
+pub fn arrived(n: u8, blob: &str) -> Origin {
+    Origin::Arrived(content(n, blob))
+}
+
+/// What is staged as the blob `blob`.
+pub fn staged_as(blob: &str) -> Origin {
+    Origin::Staged(BlobName(blob.to_owned()))
+}
+
+/// [`content`], which is stored.
+pub fn stored(n: u8) -> Origin {
+    Origin::Stored(Sha256Sum([n; 32]))
+}
+
+/// Attaches from outside and without limits, to an object that is made where it is not there.
+pub fn attach(to: PropertyRef, origin: Origin, name: &str) -> Attach {
+    Attach {
+        to,
+        origin,
+        fields: named(name),
+        by: None,
+        most: ObjectLimits::NONE,
+        create: true,
+    }
 }

@@ -9,6 +9,8 @@
     reason = "test code: a failure is to stop the test"
 )]
 
+mod files;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +32,21 @@ use crate::write::{Write, Written};
 
 const ACTIONS: u128 = 3;
 
-/// Batches of writes, each with the time at which it is applied.
-pub type Script = Vec<(Timestamp, Vec<Write>)>;
+pub use files::Sweep;
+
+/// Batches of writes, in order.
+pub type Script = Vec<Step>;
+
+/// A batch of writes.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// When it is applied.
+    pub now: Timestamp,
+    /// The batch.
+    pub writes: Vec<Write>,
+    /// What is taken away then.
+    pub sweep: Option<Sweep>,
+}
 
 /// Draws scripts. Each begins with three actions, of which most wait and are claimed; what
 /// comes then hits and misses.
@@ -40,14 +55,19 @@ pub fn scripts() -> impl Strategy<Value = Script> {
     let claim = Write::Claim(Box::new(factory::claim(TypeFilter::all(), 3)));
     let first = (0i64..40, launches).prop_map(move |(passed, mut writes)| {
         writes.push(claim.clone());
-        (passed, writes)
+        (passed, writes, None)
     });
-    let batch = (0i64..40, prop::collection::vec(writes(), 1..8));
+    let batch = prop::collection::vec(prop_oneof![5 => writes(), 3 => files::writes()], 1..8);
+    let batch = (
+        0i64..40,
+        batch,
+        prop::option::weighted(0.2, files::sweeps()),
+    );
     (first, prop::collection::vec(batch, 1..24)).prop_map(|(first, batches)| {
         let mut now = factory::NOW;
-        let timed = |(passed, writes)| {
+        let timed = |(passed, writes, sweep)| {
             now = now.plus(Duration::from_millis(u64::try_from(passed).unwrap_or(0)));
-            (now, writes)
+            Step { now, writes, sweep }
         };
         std::iter::once(first).chain(batches).map(timed).collect()
     })
@@ -198,6 +218,7 @@ pub struct Held {
     last: Vec<Attempt>,
     expiring: Vec<Action>,
     wake: Wake,
+    files: files::HeldFiles,
 }
 
 async fn read(store: &dyn Store, now: Timestamp) -> Held {
@@ -220,6 +241,7 @@ async fn read(store: &dyn Store, now: Timestamp) -> Held {
         last: store.last_attempts(&ids).await.unwrap(),
         expiring: store.expiring(now, usize::MAX).await.unwrap(),
         wake: store.next_wake(now).await.unwrap(),
+        files: files::read(store, &ids).await,
         actions,
     }
 }
@@ -228,7 +250,7 @@ async fn read(store: &dyn Store, now: Timestamp) -> Held {
 pub async fn play(store: Arc<dyn Store>, limits: crate::log::LogLimits, script: &Script) {
     let mut claimed = HashSet::new();
     let mut before: Option<Held> = None;
-    for (now, writes) in script {
+    for Step { now, writes, sweep } in script {
         let answers = store.apply(writes, *now).await.unwrap();
         claim_once(&mut claimed, &answers);
         let held = read(&*store, *now).await;
@@ -237,12 +259,21 @@ pub async fn play(store: Arc<dyn Store>, limits: crate::log::LogLimits, script: 
             check_step(&before, &held);
         }
         before = Some(held);
+        if let Some(sweep) = sweep {
+            sweep.run(&*store, *now).await;
+            let held = read(&*store, *now).await;
+            check(&held, limits);
+            // The id of what is gone may come again.
+            let is_there = |at: &AttemptRef| held.actions.iter().any(|one| one.id == at.action);
+            claimed.retain(is_there);
+            before = Some(held);
+        }
     }
 }
 
 /// Plays a script on two stores, which must answer alike and hold the same after each batch.
 pub async fn play_on_both(one: Arc<dyn Store>, other: Arc<dyn Store>, script: &Script) {
-    for (now, writes) in script {
+    for Step { now, writes, sweep } in script {
         let answers = one.apply(writes, *now).await.unwrap();
         assert_eq!(
             answers,
@@ -254,6 +285,18 @@ pub async fn play_on_both(one: Arc<dyn Store>, other: Arc<dyn Store>, script: &S
             read(&*other, *now).await,
             "{writes:#?}"
         );
+        if let Some(sweep) = sweep {
+            assert_eq!(
+                sweep.run(&*one, *now).await,
+                sweep.run(&*other, *now).await,
+                "{sweep:?}"
+            );
+            assert_eq!(
+                read(&*one, *now).await,
+                read(&*other, *now).await,
+                "{sweep:?}"
+            );
+        }
     }
 }
 
@@ -273,6 +316,7 @@ fn claim_once(claimed: &mut HashSet<AttemptRef>, answers: &[Answer]) {
 
 /// What holds at any time.
 fn check(held: &Held, limits: crate::log::LogLimits) {
+    files::check(&held.files);
     for action in &held.actions {
         let own = |attempt: &&Attempt| attempt.at.action == action.id;
         let attempts: Vec<&Attempt> = held.attempts.iter().filter(own).collect();

@@ -14,11 +14,15 @@ pub mod batch;
 pub mod cancel;
 pub mod claim;
 pub mod close;
+pub mod content;
 pub mod day;
 pub mod delivery;
+pub mod files;
+pub mod inputs;
 pub mod launch;
 pub mod limit;
 pub mod log;
+pub mod object;
 pub mod prune;
 pub mod query;
 pub mod reopen;
@@ -247,6 +251,62 @@ macro_rules! store_suite {
             one_call_removes_no_more_than_asked_and_the_first_launched_first
             everything_of_a_removed_action_goes_and_nothing_of_another
             a_long_log_goes_with_its_action
+            the_files_of_a_removed_action_go_with_it
+            a_content_that_another_has_is_kept_when_one_goes
+            many_files_go_with_their_actions
+        }
+        $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), files =>
+            a_file_reads_back_whole
+            a_file_that_is_not_there_is_not_found
+            files_are_numbered_in_each_property_as_they_come
+            the_same_content_under_the_same_name_is_attached_once
+            a_content_without_a_name_is_attached_once_too
+            a_content_that_is_stored_already_leaves_the_blob_that_came_over
+            an_attach_that_comes_twice_leaves_no_blob_over
+            what_is_attached_is_staged_no_more
+            a_content_that_is_not_there_is_refused
+            a_job_attaches_as_long_as_its_attempt_is_open
+            several_files_are_attached_in_one_batch
+            files_are_listed_by_property_then_index
+        }
+        $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), object =>
+            an_action_is_an_object_as_long_as_it_is_there
+            an_object_is_made_where_that_is_asked_for
+            an_object_is_put_once
+            an_object_has_no_more_than_it_may
+            what_is_refused_for_a_limit_leaves_nothing
+            objects_are_listed_by_id
+            an_object_is_taken_away_with_its_files
+            an_action_is_not_taken_away_as_an_object
+        }
+        $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), content =>
+            what_is_staged_reads_back
+            what_is_staged_twice_stays_as_it_was
+            what_is_unstaged_is_gone
+            a_batch_sees_what_it_staged
+            a_content_is_found_by_its_md5_with_its_challenge
+            stored_bytes_are_those_of_contents_and_of_what_is_staged
+            a_content_is_idle_when_its_last_file_goes
+            an_idle_content_that_is_attached_again_is_not_forgotten
+            a_content_that_was_forgotten_comes_anew_as_another_blob
+            an_attach_and_a_sweep_at_once_agree
+            what_is_staged_too_long_is_forgotten
+            what_is_unused_longest_is_forgotten_first_and_contents_before_the_staged
+            a_blob_is_wanted_as_long_as_it_is_a_contents_or_staged
+        }
+        $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), inputs =>
+            staged_files_become_the_inputs_of_an_action
+            a_launch_with_a_file_that_is_not_staged_is_refused_whole
+            a_launch_with_an_id_that_is_taken_leaves_its_files_staged
+            one_staged_file_may_be_several_inputs
+            one_staged_file_belongs_to_one_of_two_launches_in_a_batch
+            staged_bytes_that_are_stored_already_stay_staged
+            the_same_bytes_staged_twice_are_stored_once
+            a_launch_has_no_more_files_than_it_may
+            an_action_may_have_the_inputs_of_another
+            the_inputs_of_what_is_gone_or_has_none_are_none
+            an_action_may_have_the_inputs_of_another_in_its_batch
+            grants_read_back_as_they_were_given
         }
         $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), schedule =>
             a_schedule_reads_back_whole_and_starts_from_now
@@ -296,6 +356,7 @@ macro_rules! store_suite {
                 reports_are_still_applied_once_after_reopening
                 an_id_stays_taken_after_reopening
                 an_installation_keeps_its_id
+                files_survive_reopening
             }
         }
     };

@@ -7,10 +7,12 @@ use jobhook_protocol::Status;
 use crate::action::ActionId;
 use crate::attempt::{AttemptRef, Ending};
 use crate::clock::Timestamp;
+use crate::file::{ObjectRef, Origin};
 use crate::retention::{Keep, Retention};
 use crate::store::ActionQuery;
 use crate::testing::Clerk;
 use crate::testing::factory::*;
+use crate::write::Write;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -177,4 +179,62 @@ pub async fn a_long_log_goes_with_its_action(clerk: Clerk) {
     assert_eq!(prune(&clerk, Retention::all(counted(0)), NOW).await, 1);
     let lines = clerk.store().lines(at.action, 0, 10).await.unwrap();
     assert_eq!(lines, []);
+}
+
+/// Ends an action that has left a file.
+async fn ended_with_file(clerk: &Clerk, origin: Origin) -> ActionId {
+    let action = succeeded(clerk).await;
+    let to = outputs(action);
+    clerk.attach(attach(to, origin, "x")).await.unwrap();
+    action
+}
+
+pub async fn the_files_of_a_removed_action_go_with_it(clerk: Clerk) {
+    let old = ended_with_file(&clerk, arrived(1, "a")).await;
+    let young = clerk.at(after(1));
+    let kept = ended_with_file(&young, arrived(2, "b")).await;
+    let hour_later = NOW.plus(HOUR);
+    assert_eq!(
+        prune(&clerk, Retention::all(aged(HOUR)), hour_later).await,
+        1
+    );
+    let old = ObjectRef::of_action(old);
+    assert_eq!(clerk.files(&old).await, []);
+    assert_eq!(clerk.store().object(&old).await.unwrap(), None);
+    assert_eq!(clerk.files(&ObjectRef::of_action(kept)).await.len(), 1);
+    // Its bytes are idle from then on.
+    let just_before = crate::clock::Timestamp(hour_later.0 - 1);
+    assert_eq!(clerk.forget_unused(just_before).await, []);
+    let forgotten = clerk.forget_unused(hour_later).await;
+    assert_eq!(forgotten, [content(1, "a").blob]);
+}
+
+pub async fn a_content_that_another_has_is_kept_when_one_goes(clerk: Clerk) {
+    let first = ended_with_file(&clerk, arrived(1, "a")).await;
+    let to = outputs(first);
+    clerk.attach(attach(to, stored(1), "y")).await.unwrap();
+    let second = ended_with_file(&clerk.at(after(1)), stored(1)).await;
+    let far = NOW.plus(HOUR * 9);
+    assert_eq!(prune(&clerk, Retention::all(counted(1)), NOW).await, 1);
+    assert_eq!(left(&clerk).await, [second]);
+    assert_eq!(clerk.forget_unused(far).await, []);
+    assert_eq!(prune(&clerk, Retention::all(counted(0)), NOW).await, 1);
+    assert_eq!(clerk.forget_unused(far).await, [content(1, "a").blob]);
+}
+
+pub async fn many_files_go_with_their_actions(clerk: Clerk) {
+    for _ in 0..3 {
+        let action = succeeded(&clerk).await;
+        let to = outputs(action);
+        let writes: Vec<Write> = (0..1_000)
+            .map(|n| {
+                let attach = attach(to.clone(), arrived(1, "a"), &n.to_string());
+                Write::Attach(Box::new(attach))
+            })
+            .collect();
+        assert!(clerk.batch(&writes).await.iter().all(Result::is_ok));
+    }
+    assert_eq!(prune(&clerk, Retention::all(counted(0)), NOW).await, 3);
+    assert_eq!(left(&clerk).await, []);
+    assert_eq!(clerk.forget_unused(NOW).await, [content(1, "a").blob]);
 }

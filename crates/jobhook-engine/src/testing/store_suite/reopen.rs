@@ -4,6 +4,7 @@ use jobhook_protocol::{Report, Status};
 
 use super::Place;
 use crate::action::NewAction;
+use crate::file::ObjectRef;
 use crate::testing::factory::*;
 use crate::write::{Refusal, Write};
 
@@ -82,4 +83,41 @@ pub async fn an_id_stays_taken_after_reopening(place: Place) {
     assert_eq!(answers[1], Err(Refusal::Exists));
     assert_eq!(clerk.action(first.id).await, first);
     assert_eq!(clerk.action(other).await.status, Status::Cancelled);
+}
+
+pub async fn files_survive_reopening(place: Place) {
+    let clerk = place.open().await;
+    clerk.stage(content(1, "a")).await;
+    clerk.stage(content(2, "b")).await;
+    let new = NewAction {
+        files: vec![input("a", "x")],
+        ..echo()
+    };
+    let action = ObjectRef::of_action(clerk.launch(new).await.id);
+    let to = image("1").property("files");
+    let attach = attach(to, arrived(3, "c"), "y");
+    clerk.attach(attach).await.unwrap();
+    assert!(clerk.store().drop_object(&image("1"), NOW).await.unwrap());
+    let (inputs, object) = (
+        clerk.files(&action).await,
+        clerk.store().object(&action).await.unwrap(),
+    );
+    drop(clerk);
+
+    let clerk = place.open().await;
+    let store = clerk.store();
+    assert_eq!((inputs.len(), object.is_some()), (1, true));
+    assert_eq!(clerk.files(&action).await, inputs);
+    assert_eq!(store.object(&action).await.unwrap(), object);
+    assert_eq!(store.stored_bytes().await.unwrap(), 6);
+    let blobs = ["a", "b", "c"].map(|blob| content(0, blob).blob);
+    assert_eq!(store.wanted_blobs(&blobs).await.unwrap(), blobs);
+    assert_eq!(
+        clerk.forget_unused(NOW).await,
+        [blobs[2].clone(), blobs[1].clone()]
+    );
+    drop(clerk);
+
+    let clerk = place.open().await;
+    assert_eq!(clerk.store().stored_bytes().await.unwrap(), 1);
 }
