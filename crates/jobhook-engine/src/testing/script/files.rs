@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use jobhook_protocol::{Md5Sum, Sha256Sum};
+use jobhook_protocol::{Access, GrantBody, Md5Sum, Sha256Sum};
 use proptest::prelude::*;
 
 use super::{attempts, id, ids};
@@ -16,8 +16,8 @@ use crate::action::{ActionId, NewAction};
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
 use crate::file::{
-    Attach, Content, File, FileAccess, FileFields, FileGrant, INPUTS, InputFile, OUTPUTS, Object,
-    ObjectLimits, ObjectRef, Origin, PropertyRef, Staged,
+    Attach, Content, File, FileFields, INPUTS, InputFile, OUTPUTS, Object, ObjectLimits, ObjectRef,
+    Origin, PropertyRef, Staged,
 };
 use crate::retention::{Keep, Retention};
 use crate::store::Store;
@@ -191,15 +191,15 @@ fn launches() -> impl Strategy<Value = Write> {
     })
 }
 
-fn grant(may_write: bool) -> FileGrant {
-    FileGrant {
+fn grant(may_write: bool) -> GrantBody {
+    GrantBody {
         store: "images".into(),
         uuid: "*".into(),
         property: "*".into(),
         access: if may_write {
-            FileAccess::Write
+            Access::Write
         } else {
-            FileAccess::Read
+            Access::Read
         },
     }
 }

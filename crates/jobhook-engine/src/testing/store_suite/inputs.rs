@@ -1,8 +1,10 @@
 //! Actions that are launched with files, and what a launch allows its job beyond its own.
 
+use jobhook_protocol::{Access, GrantBody};
+
 use crate::action::{Action, ActionId, NewAction};
 use crate::blob::BlobName;
-use crate::file::{File, FileAccess, FileGrant, INPUTS, InputFile, ObjectLimits, ObjectRef};
+use crate::file::{File, INPUTS, InputFile, ObjectLimits, ObjectRef};
 use crate::testing::Clerk;
 use crate::testing::factory::*;
 use crate::write::{Refusal, Write};
@@ -196,15 +198,15 @@ pub async fn an_action_may_have_the_inputs_of_another_in_its_batch(clerk: Clerk)
 }
 
 pub async fn grants_read_back_as_they_were_given(clerk: Clerk) {
-    let grant = |store: &str, access| FileGrant {
+    let grant = |store: &str, access| GrantBody {
         store: store.into(),
         uuid: "*".into(),
         property: "it's".into(),
         access,
     };
     let grants = vec![
-        grant("images", FileAccess::Read),
-        grant("documents", FileAccess::Write),
+        grant("images", Access::Read),
+        grant("documents", Access::Write),
     ];
     let new = NewAction {
         grants: grants.clone(),

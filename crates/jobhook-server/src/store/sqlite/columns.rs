@@ -7,10 +7,9 @@ use std::time::Duration;
 use jobhook_engine::action::{Action, ActionId, LogMeter, TimeoutKind, Timeouts};
 use jobhook_engine::attempt::{Attempt, AttemptRef};
 use jobhook_engine::clock::Timestamp;
-use jobhook_engine::file::FileGrant;
 use jobhook_engine::log::LogLine;
 use jobhook_engine::store::StoreError;
-use jobhook_protocol::{LineSource, Status};
+use jobhook_protocol::{GrantBody, LineSource, Status};
 use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
 use serde::Serialize;
@@ -102,7 +101,7 @@ pub(super) fn timeouts(timeouts: &Timeouts) -> Option<&Timeouts> {
 }
 
 /// Grants as they are kept: nothing where there are none.
-pub(super) fn grants(grants: &[FileGrant]) -> Option<&[FileGrant]> {
+pub(super) fn grants(grants: &[GrantBody]) -> Option<&[GrantBody]> {
     Some(grants).filter(|grants| !grants.is_empty())
 }
 
