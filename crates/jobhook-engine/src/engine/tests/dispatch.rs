@@ -1,6 +1,9 @@
 //! Which action is started when, by whom, and what its end leads to.
 
 use super::*;
+use crate::action::{Failure, NewAction};
+use crate::file::{FileAccess, FileGrant, ObjectRef};
+use crate::testing::{Clerk, factory};
 
 #[tokio::test]
 async fn a_job_that_says_nothing_ends_as_its_exit_code_says() {
@@ -219,4 +222,28 @@ async fn only_a_final_action_is_run_again_and_as_a_new_one() {
     let again = bench.engine.retry(id).await.unwrap();
     assert_eq!((again.retry_of, again.attempt), (Some(id), 1));
     assert_eq!(next(&mut jobs).await.start.attempt.action, again.id);
+}
+
+#[tokio::test]
+async fn an_action_that_is_run_again_has_the_inputs_and_the_grants_of_the_first() {
+    let (bench, _jobs) = Bench::one_runner(1).await;
+    let clerk = Clerk::new(bench.store.clone());
+    clerk.stage(factory::content(1, "a")).await;
+    let new = NewAction {
+        files: vec![factory::input("a", "x")],
+        grants: vec![FileGrant {
+            store: "images".into(),
+            uuid: "*".into(),
+            property: "files".into(),
+            access: FileAccess::Read,
+        }],
+        refusal: Some(Failure::new("no_runner", "not this time")),
+        ..factory::of_type("Any")
+    };
+    let first = clerk.launch(new).await;
+    let again = bench.engine.retry(first.id).await.unwrap();
+    assert_eq!(again.grants, first.grants);
+    let files = clerk.files(&ObjectRef::of_action(again.id)).await;
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].content, factory::content(1, "a"));
 }

@@ -16,6 +16,8 @@ pub(super) fn storing(writes: &[Write]) {
             Write::Report(_) => crash::reached("store.storing_report"),
             Write::Gone { .. } => crash::reached("store.storing_gone"),
             Write::Close { .. } => crash::reached("store.storing_close"),
+            Write::Stage(_) => crash::reached("store.storing_stage"),
+            Write::Attach(_) => crash::reached("store.storing_attach"),
             _ => {}
         }
     }
@@ -35,6 +37,8 @@ pub(super) fn stored(writes: &[Write], answers: &[Answer]) {
             (Write::Report(_), _) => crash::reached("store.stored_report"),
             (Write::Gone { .. }, _) => crash::reached("store.stored_gone"),
             (Write::Close { .. }, _) => crash::reached("store.stored_close"),
+            (Write::Stage(_), _) => crash::reached("store.stored_stage"),
+            (Write::Attach(_), _) => crash::reached("store.stored_attach"),
             _ => {}
         }
     }
