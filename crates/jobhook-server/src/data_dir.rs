@@ -1,7 +1,7 @@
 //! The data directory: who may use it, and the master key that lies in it.
 //!
 //! ```text
-//! jobhook.db  master.key (0600)  server.lock  supervisor.*  runs/
+//! jobhook.db  master.key (0600)  server.lock  supervisor.*  runs/  files/
 //! ```
 //!
 //! One server at a time: `server.lock` is held as long as the process lives, and is let go
@@ -206,6 +206,11 @@ impl DataDir {
     /// Where the store lies.
     pub fn database(&self) -> PathBuf {
         database(&self.path)
+    }
+
+    /// Where files lie, unless they are kept elsewhere.
+    pub fn files(&self) -> PathBuf {
+        self.path.join("files")
     }
 
     /// Reads the master key, or draws one on the first start.

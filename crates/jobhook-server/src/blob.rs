@@ -1,0 +1,3 @@
+//! Where the bytes of files are kept: [`directory`] on this machine.
+
+pub mod directory;

@@ -1,0 +1,161 @@
+//! What the file system shows of the contract.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use jobhook_engine::testing::blob_suite::{Shelf, content, sum};
+
+use super::*;
+
+async fn open(directory: &Path) -> DirectoryBlobs {
+    DirectoryBlobs::open(&directory.join("files")).unwrap()
+}
+
+jobhook_engine::blob_suite!(open, reopens);
+
+/// Every file and directory below, with its mode.
+fn below(directory: &Path) -> Vec<(PathBuf, u32)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        if path.is_dir() {
+            found.extend(below(&path));
+        }
+        found.push((path, mode));
+    }
+    found.sort();
+    found
+}
+
+/// A blob of which something is on its way to the disk.
+async fn begun(blobs: &DirectoryBlobs) -> writer::Writer {
+    let mut writer = writer::Writer::new(Arc::clone(&blobs.root));
+    writer.write(vec![content(1, 3 << 20)]).await.unwrap();
+    writer
+}
+
+#[tokio::test]
+async fn a_finished_blob_lies_under_its_sum_and_is_private() {
+    let directory = tempfile::tempdir().unwrap();
+    let shelf = Shelf::new(Arc::new(open(directory.path()).await));
+    let BlobName(name) = shelf.put(b"abc").await;
+    let sum = sum(b"abc").to_string();
+    assert!(name.starts_with(&format!("{sum}.")), "{name}");
+    let files = directory.path().join("files");
+    let own = files.join(&sum[..2]);
+    let wanted = [
+        (files.clone(), 0o700),
+        (own.clone(), 0o700),
+        (own.join(&name), 0o600),
+        (files.join("temp"), 0o700),
+    ];
+    assert_eq!(below(directory.path()), wanted);
+    assert_eq!(fs::read(own.join(&name)).unwrap(), b"abc");
+}
+
+#[test]
+fn what_is_dropped_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let temp = directory.path().join("files/temp");
+    for finish_writing in [false, true] {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let mut writer = begun(&open(directory.path()).await).await;
+            if finish_writing {
+                let unfinished = writer.take().await.unwrap().unwrap();
+                assert_eq!(below(&temp).len(), 1);
+                writer.give_back(unfinished);
+            }
+            drop(writer);
+        });
+        // It goes once all that was sent aside is done.
+        drop(runtime);
+        assert_eq!(below(&temp), []);
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_server_had_begun_is_cleared_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let temp = directory.path().join("files/temp");
+    let mut writer = begun(&open(directory.path()).await).await;
+    std::mem::forget(writer.take().await.unwrap().unwrap());
+    drop(writer);
+    assert_eq!(below(&temp).len(), 1);
+    open(directory.path())
+        .await
+        .clear_unfinished()
+        .await
+        .unwrap();
+    assert_eq!(below(&temp), []);
+}
+
+#[tokio::test]
+async fn what_was_cleared_away_cannot_be_finished() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = open(directory.path()).await;
+    let mut writer = begun(&blobs).await;
+    let unfinished = writer.take().await.unwrap().unwrap();
+    blobs.clear_unfinished().await.unwrap();
+    writer.give_back(unfinished);
+    let finished = Box::new(writer).finish(&sum(b"")).await;
+    assert!(
+        matches!(finished, Err(BlobError::Unavailable(_))),
+        "{finished:?}"
+    );
+}
+
+#[tokio::test]
+async fn no_name_leads_out_of_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = open(directory.path()).await;
+    let outside = directory.path().join("secret");
+    fs::write(&outside, "secret").unwrap();
+    let before = below(directory.path());
+    let absolute = outside.to_str().unwrap();
+    let digits = "0".repeat(64);
+    for text in [
+        "../secret",
+        "00/../../secret",
+        "temp/../../secret",
+        absolute,
+        &format!("../{}/secret", "a".repeat(87)),
+        &format!("{digits}./../../secret"),
+        &format!("{:097}", 0),
+        &format!("..{:094}", "/secret"),
+        "../secret\0",
+        "temp",
+        ".",
+        "",
+    ] {
+        let name = BlobName(text.to_owned());
+        let read = blobs.read(&name, 0..1).await.map(drop);
+        assert!(matches!(read, Err(BlobError::NotFound)), "{text}: {read:?}");
+        blobs.delete(&name).await.unwrap();
+        assert_eq!(below(directory.path()), before, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_blob_is_not_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = open(directory.path()).await;
+    let name = Shelf::new(Arc::new(blobs.clone())).put(b"abc").await;
+    let shelf = directory.path().join("files").join(&name.0[..2]);
+    fs::write(shelf.join("lost"), "").unwrap();
+    // Whole, but where nobody would look for it.
+    let elsewhere = if name.0.starts_with("00") { "01" } else { "00" };
+    fs::write(shelf.join(format!("{elsewhere}{}", &name.0[2..])), "").unwrap();
+    let listed = blobs.list(None, 10).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].0, name);
+}
+
+#[tokio::test]
+async fn a_disk_has_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let room = open(directory.path()).await.room().await.unwrap();
+    assert!(room.is_some_and(|bytes| bytes > 0), "{room:?}");
+}
