@@ -84,6 +84,10 @@ bench-launch:
 bench-children:
     cargo run --release -p jobhook-benches -- children
 
+# Small files a second against create, fsync and rename, and a big one down against nginx.
+bench-files:
+    cargo run --release -p jobhook-benches -- files
+
 # Operations inside the server, from launch to SUCCESS, against SQLite's commits and a bare handler.
 bench-operations:
     cargo run --release -p jobhook-benches -- operations

@@ -4,6 +4,7 @@
 //! jobhook-benches hook        reports a second, against a handler that stores nothing
 //! jobhook-benches launch      jobs a second, against a bare spawn-and-wait loop
 //! jobhook-benches children    memory of a running child
+//! jobhook-benches files       small files a second; a big one down, against nginx
 //! jobhook-benches operations  operations a second inside the server
 //! jobhook-benches scheduled   what a million scheduled actions cost
 //! ```
@@ -17,6 +18,7 @@
 mod bare_handler;
 mod children;
 mod client;
+mod files;
 mod hook;
 mod launch;
 mod memory;
@@ -53,10 +55,12 @@ async fn bench() -> anyhow::Result<()> {
         Some("hook") => hook::run().await,
         Some("launch") => launch::run().await,
         Some("children") => children::run().await,
+        Some("files") => files::run().await,
         Some("operations") => operations::run().await,
         Some("scheduled") => scheduled::run().await,
         // The parts that run as processes of their own.
         Some("reporters") => reporters::run_as_job().await,
+        Some("leave-files") => files::leave_as_job().await,
         Some("load") => hook::print_load().await,
         Some("bare-handler") => bare_handler::serve().await,
         Some("created-handler") => {
@@ -66,6 +70,8 @@ async fn bench() -> anyhow::Result<()> {
         Some("first-instruction") => {
             launch::note_first_instruction(&arguments.next().context("a file")?)
         }
-        _ => bail!("usage: jobhook-benches hook | launch | children | operations | scheduled"),
+        _ => bail!(
+            "usage: jobhook-benches hook | launch | children | files | operations | scheduled"
+        ),
     }
 }

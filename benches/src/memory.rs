@@ -16,8 +16,17 @@ pub(crate) fn pss_kib(pid: u32) -> anyhow::Result<u64> {
 
 /// Resident memory, in KiB (`VmRSS`).
 pub(crate) fn rss_kib(pid: u32) -> anyhow::Result<u64> {
+    figure(pid, "VmRSS:")
+}
+
+/// The most resident memory that there ever was, in KiB (`VmHWM`).
+pub(crate) fn peak_kib(pid: u32) -> anyhow::Result<u64> {
+    figure(pid, "VmHWM:")
+}
+
+fn figure(pid: u32, name: &str) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     Ok(line
         .and_then(|line| line.trim().strip_suffix(" kB"))
         .map(str::trim)

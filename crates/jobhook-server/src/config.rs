@@ -11,12 +11,15 @@
 //! a runner or listens.
 
 mod directory;
+mod files;
 mod housekeeping;
 mod listen;
 mod measure;
+mod objects;
 mod read;
 mod runner;
 mod schedule;
+mod secret;
 mod section;
 mod service_runner;
 mod suggest;
@@ -33,11 +36,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use directory::{NoDataDirectory, Surroundings};
+pub use files::{Files, FilesBackend, S3Files};
 pub use housekeeping::{Housekeeping, Keep, Retention};
 pub use listen::{AddressError, DEFAULT_LISTEN, ListenError, listen_address, may_listen};
 pub use measure::{MeasureError, duration, size};
+pub use objects::ObjectStore;
 pub use runner::{LocalRunner, ProcessLimits, Runner, RunnerKind, Stdin};
 pub use schedule::Schedule;
+pub use secret::Secret;
 pub use section::{
     Auth, Hook, Limits, Operations, Scheduler, Server, Signature, Store, StoreKind, Token,
 };
@@ -49,19 +55,21 @@ use tree::{Node, Origin, SyntaxFault};
 /// The name looked for in the working directory.
 const FILE: &str = "jobhook.toml";
 /// Sections that later versions know.
-const NOT_YET: &[&str] = &["keys", "stores"];
+const NOT_YET: &[&str] = &["keys"];
 const SECTIONS: &[&str] = &[
     "server",
     "hook",
     "limits",
     "auth",
     "store",
+    "files",
     "operations",
     "scheduler",
     "retention",
     "housekeeping",
     "runners",
     "schedules",
+    "stores",
 ];
 
 /// Everything that can be set.
@@ -78,6 +86,8 @@ pub struct Config {
     pub auth: Auth,
     /// `[store]`
     pub store: Store,
+    /// `[files]`
+    pub files: Files,
     /// `[operations]`
     pub operations: Operations,
     /// `[scheduler]`
@@ -90,6 +100,8 @@ pub struct Config {
     pub runners: Vec<Runner>,
     /// `[schedules.NAME]`, in the order of the file.
     pub schedules: Vec<Schedule>,
+    /// `[stores.NAME]`, in the order of the file.
+    pub stores: Vec<ObjectStore>,
     /// The file it was read from.
     pub file: Option<PathBuf>,
     /// The file's directory, or the working directory: where relative paths begin, and what
@@ -270,11 +282,10 @@ impl Source<'_> {
             let key = &self.text[fault.at.clone()];
             let line = self.line_of(fault.at.start).trim_start_matches('[');
             match line.trim_end().trim_end_matches(']').split_once('.') {
-                Some(("runners", name)) if self.line_of(fault.at.start).starts_with('[') => {
-                    format!("two runners are named `{name}`; each needs a name of its own")
-                }
-                Some(("schedules", name)) if self.line_of(fault.at.start).starts_with('[') => {
-                    format!("two schedules are named `{name}`; each needs a name of its own")
+                Some((many @ ("runners" | "schedules" | "stores"), name))
+                    if self.line_of(fault.at.start).starts_with('[') =>
+                {
+                    format!("two {many} are named `{name}`; each needs a name of its own")
                 }
                 _ => format!("`{key}` is set twice"),
             }
@@ -313,12 +324,17 @@ fn sections(root: &Node) -> Result<Config, Fault> {
             "limits" => read(node).map(|section| config.limits = section),
             "auth" => read(node).map(|section| config.auth = section),
             "store" => read(node).map(|section| config.store = section),
+            "files" => Files::read(node).map(|section| config.files = section),
             "operations" => read(node).map(|section| config.operations = section),
             "scheduler" => read(node).map(|section| config.scheduler = section),
             "retention" => read(node).map(|section| config.retention = section),
             "housekeeping" => read(node).map(|section| config.housekeeping = section),
-            "runners" => runners(node).map(|runners| config.runners = runners),
-            "schedules" => schedules(node).map(|schedules| config.schedules = schedules),
+            "runners" => named(node, "runner", "[runners.any]", Runner::read)
+                .map(|runners| config.runners = runners),
+            "schedules" => named(node, "schedule", "[schedules.nightly]", Schedule::read)
+                .map(|schedules| config.schedules = schedules),
+            "stores" => named(node, "store", "[stores.images]", ObjectStore::read)
+                .and_then(|stores| differ(node, &stores).map(|()| config.stores = stores)),
             later if NOT_YET.contains(&later) => {
                 return Err(
                     Fault::new(format_args!("[{later}] is not available in this version"))
@@ -343,44 +359,46 @@ fn sections(root: &Node) -> Result<Config, Fault> {
     Ok(config)
 }
 
-fn schedules(node: &Node) -> Result<Vec<Schedule>, Fault> {
+/// Reads sections that have names.
+fn named<T>(
+    node: &Node,
+    one: &str,
+    example: &str,
+    read: fn(&str, &Node) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
     if !matches!(node.value, tree::Value::Table(_)) {
-        return Err(Fault::new(
-            "schedules are sections with names, as in [schedules.nightly]",
-        ));
+        return Err(Fault::new(format_args!(
+            "{one}s are sections with names, as in {example}"
+        )));
     }
     node.entries()
         .iter()
         .map(|entry| {
-            if !matches!(entry.node.value, tree::Value::Table(_)) {
-                return Err(
-                    Fault::new("a schedule is a section, as in [schedules.nightly]")
-                        .at(&entry.origin)
-                        .under(&entry.key),
-                );
-            }
-            Schedule::read(&entry.key, &entry.node)
-                .map_err(|fault| fault.at(&entry.origin).under(&entry.key))
+            let read = match entry.node.value {
+                tree::Value::Table(_) => read(&entry.key, &entry.node),
+                _ => Err(Fault::new(format_args!(
+                    "a {one} is a section, as in {example}"
+                ))),
+            };
+            read.map_err(|fault| fault.at(&entry.origin).under(&entry.key))
         })
         .collect()
 }
 
-fn runners(node: &Node) -> Result<Vec<Runner>, Fault> {
-    if !matches!(node.value, tree::Value::Table(_)) {
-        return Err(Fault::new(
-            "runners are sections with names, as in [runners.any]",
-        ));
+/// Names of stores are compared without case (clause `FILE-1`).
+fn differ(node: &Node, stores: &[ObjectStore]) -> Result<(), Fault> {
+    for (index, entry) in node.entries().iter().enumerate() {
+        let twin = stores[..index]
+            .iter()
+            .find(|store| store.name.eq_ignore_ascii_case(&entry.key));
+        if let Some(twin) = twin {
+            return Err(Fault::new(format_args!(
+                "there is a store `{}` already, and names have no case; each needs a name of its own",
+                twin.name
+            ))
+            .at(&entry.origin)
+            .under(&entry.key));
+        }
     }
-    node.entries()
-        .iter()
-        .map(|entry| {
-            if !matches!(entry.node.value, tree::Value::Table(_)) {
-                return Err(Fault::new("a runner is a section, as in [runners.any]")
-                    .at(&entry.origin)
-                    .under(&entry.key));
-            }
-            Runner::read(&entry.key, &entry.node)
-                .map_err(|fault| fault.at(&entry.origin).under(&entry.key))
-        })
-        .collect()
+    Ok(())
 }

@@ -17,7 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobhook::Operations;
+use jobhook_engine::blob::{BlobError, BlobStore};
 use jobhook_engine::clock::SystemClock;
+use jobhook_engine::file::ObjectLimits;
+use jobhook_engine::files::{BadStores, FileSettings};
 use jobhook_engine::keyring::Keyring;
 use jobhook_engine::log::LogLimits;
 use jobhook_engine::runner::{Runner, TypeFilter};
@@ -27,7 +30,8 @@ use jobhook_engine::{Engine, EngineError, Settings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, ListenError};
+use crate::blob::directory::DirectoryBlobs;
+use crate::config::{self, Config, FilesBackend, ListenError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::housekeeping::{Housekeeping, HousekeepingError};
 use crate::http::{self, Access, BadHookPath, Grant, HttpLimits, StaticToken, Surface};
@@ -69,6 +73,15 @@ pub enum StartError {
     /// It would let strangers in.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The file storage does not answer.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// The stores of objects cannot be what they are called.
+    #[error("stores: {0}")]
+    Stores(#[from] BadStores),
+    /// This program was built without the feature `s3`.
+    #[error("files.backend: this program was built without S3; take \"directory\"")]
+    NoS3,
     /// The address cannot be listened on.
     #[error(
         "{address} cannot be listened on{}; choose another with --listen",
@@ -213,9 +226,11 @@ impl ServerBuilder {
             .iter()
             .map(|runner| runner.types().clone())
             .collect();
+        let files = file_settings(config, &data_dir).await?;
         let settings = Settings {
             max_clock_skew: config.hook.max_clock_skew,
             judge: Arc::new(OperationJudge::new(Arc::clone(&catalogue))),
+            files,
             ..Settings::new(store.installation(), config.hook_address(address))
         };
         let engine = Engine::new(
@@ -293,6 +308,30 @@ impl Server {
         engine.stop().await;
         store.close().await;
     }
+}
+
+/// Where files are kept, and how many. What an earlier server began and did not finish goes.
+async fn file_settings(config: &Config, data_dir: &DataDir) -> Result<FileSettings, StartError> {
+    let files = &config.files;
+    let (blobs, direct): (Arc<dyn BlobStore>, bool) = match &files.backend {
+        FilesBackend::Directory => (Arc::new(DirectoryBlobs::open(&data_dir.files())?), false),
+        FilesBackend::S3(_) => return Err(StartError::NoS3),
+    };
+    blobs.clear_unfinished().await?;
+    Ok(FileSettings {
+        blobs,
+        stores: prospect::stores(config)?,
+        max_file: files.max_file,
+        object: ObjectLimits {
+            files: files.object_files,
+            bytes: files.object_bytes,
+        },
+        total_bytes: files.total_bytes,
+        min_free: files.min_free,
+        keep_unused: files.keep_unused,
+        exclusive: true,
+        direct,
+    })
 }
 
 /// Puts the schedules of the configuration, and takes those away that it has no more; what the

@@ -260,8 +260,8 @@ async fn file_with(
     name: Option<&str>,
 ) -> Result<Option<File>, StoreError> {
     let added = rows.files.iter().find(|file| {
-        file.at == *property
-            && file.content.sha256 == *content
+        file.content.sha256 == *content
+            && file.at == *property
             && file.fields.name.as_deref() == name
     });
     match added {

@@ -57,6 +57,8 @@ fn the_page_has_every_key() {
     has_keys::<Auth>("`[auth]`");
     has_keys::<Token>("`[auth]`");
     has_keys::<Store>("`[store]`");
+    has_keys::<files::Keys>("`[files]`");
+    has_keys::<S3Files>("`[files.s3]`");
     has_keys::<Operations>("`[operations]`");
     has_keys::<Scheduler>("`[scheduler]`");
     has_keys::<Retention>("`[retention]`");
@@ -65,6 +67,7 @@ fn the_page_has_every_key() {
     has_keys::<LocalRunner>("`[runners.NAME]`");
     has_keys::<ServiceRunner>("`[runners.NAME]` of type ServiceRunner");
     has_keys::<schedule::Keys>("`[schedules.NAME]`");
+    has_keys::<objects::Keys>("`[stores.NAME]`");
     has_keys::<ProcessLimits>("`[runners.NAME.limits]`");
     for section in SECTIONS {
         assert!(PAGE.contains(&format!("\n## `[{section}")), "{section}");

@@ -1,7 +1,7 @@
 //! Environment variables over the file: `JOBHOOK__SECTION__KEY` sets `[section] key`.
 //!
 //! Two underscores stand for the dot. Names are lower-cased, because keys are, with two
-//! exceptions: a runner is found by its name in any case, and below a runner's `env` the
+//! exceptions: runners and stores are found by their names in any case, and below a runner's `env` the
 //! case is kept, because there it matters.
 
 use super::read::Fault;
@@ -82,7 +82,7 @@ fn set(
 fn key_for(part: &str, above: &[String], entries: &[Entry]) -> String {
     let above: Vec<&str> = above.iter().map(String::as_str).collect();
     match above[..] {
-        ["runners"] => entries
+        ["runners" | "stores"] => entries
             .iter()
             .find(|entry| entry.key.eq_ignore_ascii_case(part))
             .map_or_else(|| part.to_ascii_lowercase(), |entry| entry.key.clone()),

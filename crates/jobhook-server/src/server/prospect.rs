@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jobhook::Operations;
 use jobhook_engine::check_schedule;
+use jobhook_engine::files::{DeclaredStore, Stores};
 use jobhook_engine::runner::{Runner, TypeFilter};
 
 use super::StartError;
@@ -52,6 +53,21 @@ pub(crate) fn catalogue(config: &Config, operations: &Operations) -> Result<Cata
     let mut catalogue = Catalogue::load(&config.operations.files, &config.directory)?;
     catalogue.add(operations.definitions()?, THIS_PROGRAM)?;
     Ok(catalogue)
+}
+
+/// The stores of objects beside that of the actions.
+///
+/// # Errors
+///
+/// [`StartError::Stores`].
+pub(crate) fn stores(config: &Config) -> Result<Stores, StartError> {
+    let stores = config.stores.iter();
+    let declared = stores.map(|store| DeclaredStore {
+        name: store.name.clone(),
+        properties: store.properties.clone(),
+        create: store.create,
+    });
+    Ok(Stores::new(declared.collect())?)
 }
 
 /// The runners of the configuration, in its order; and one for operations, if none is there.

@@ -1,8 +1,10 @@
 //! Which action is started when, by whom, and what its end leads to.
 
+use jobhook_protocol::{Access, GrantBody};
+
 use super::*;
 use crate::action::{Failure, NewAction};
-use crate::file::{FileAccess, FileGrant, ObjectRef};
+use crate::file::ObjectRef;
 use crate::testing::{Clerk, factory};
 
 #[tokio::test]
@@ -231,11 +233,11 @@ async fn an_action_that_is_run_again_has_the_inputs_and_the_grants_of_the_first(
     clerk.stage(factory::content(1, "a")).await;
     let new = NewAction {
         files: vec![factory::input("a", "x")],
-        grants: vec![FileGrant {
+        grants: vec![GrantBody {
             store: "images".into(),
             uuid: "*".into(),
             property: "files".into(),
-            access: FileAccess::Read,
+            access: Access::Read,
         }],
         refusal: Some(Failure::new("no_runner", "not this time")),
         ..factory::of_type("Any")
