@@ -56,6 +56,9 @@ impl Client {
         };
         let head = std::str::from_utf8(&self.buffer[..head_end])?;
         let status = head.get(9..12).context("a status line")?.parse()?;
+        if status == 204 {
+            return Ok((status, String::new()));
+        }
         let length: usize = head
             .lines()
             .find_map(|line| {
