@@ -157,6 +157,21 @@ impl Connection {
         bytes
     }
 
+    /// Takes the bytes at a path, piece by piece.
+    pub(crate) fn pieces(&mut self, path: &str, mut take: impl FnMut(&[u8])) {
+        self.send(&request(&format!("GET {path}"), &[], b""));
+        let (status, mut left) = self.head().expect("an answer");
+        assert_eq!(status, 200);
+        while left > 0 {
+            let piece = self.0.fill_buf().unwrap();
+            assert!(!piece.is_empty(), "it ends before its end");
+            let length = piece.len().min(left);
+            take(&piece[..length]);
+            self.0.consume(length);
+            left -= length;
+        }
+    }
+
     /// Sends a request; a server that is gone will be missed when its answer is read.
     pub(crate) fn send(&mut self, request: &[u8]) {
         let _ = self.0.get_mut().write_all(request);
@@ -175,6 +190,14 @@ impl Connection {
     }
 
     fn raw(&mut self) -> Option<(u16, Vec<u8>)> {
+        let (status, length) = self.head()?;
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).ok()?;
+        Some((status, body))
+    }
+
+    /// Status of the next answer, and length of its body.
+    fn head(&mut self) -> Option<(u16, usize)> {
         let (mut line, mut status, mut length) = (String::new(), 0, 0);
         loop {
             line.clear();
@@ -187,12 +210,9 @@ impl Connection {
             } else if let Some(value) = lower.strip_prefix("content-length: ") {
                 length = value.parse().ok()?;
             } else if lower.is_empty() {
-                break;
+                return Some((status, length));
             }
         }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).ok()?;
-        Some((status, body))
     }
 }
 

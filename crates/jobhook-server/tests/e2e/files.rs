@@ -6,12 +6,12 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-use jobhook_protocol::Digester;
+use jobhook_protocol::{Digester, Sha256Digester};
 use serde_json::{Value, json};
 
 use crate::client::Connection;
 use crate::job::{Job, TELLING};
-use crate::processes::until;
+use crate::processes::{memory, until};
 use crate::server::Server;
 
 /// How often a server is killed.
@@ -123,6 +123,41 @@ fn a_server_that_is_killed_while_files_come_leaves_whole_files_and_nothing_else(
     assert!(wholes > 0, "no upload was ever done in time");
     assert!(wholes < KILLS, "no upload was ever cut");
     Job::of(&server, &id, 1).exit(0);
+}
+
+#[test]
+fn a_file_that_is_larger_than_the_servers_memory_goes_through() {
+    const PIECE: usize = 1 << 20;
+    const PIECES: usize = 160;
+    let server = Server::start(TELLING);
+    let id = server.launch(&json!({"type": "Tell"}));
+    let job = Job::of(&server, &id, 1);
+    let target = format!("/upload/actions/{id}/outputs");
+    let (status, opened) = job.ask("PUT", &target, r#"{"onePass":true}"#);
+    assert_eq!(status, 200, "{opened}");
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all(&head(&opened, PIECE * PIECES)).unwrap();
+    let mut sums = Sha256Digester::new();
+    let mut piece = vec![0; PIECE];
+    for n in 0..PIECES {
+        piece[..8].copy_from_slice(&n.to_le_bytes());
+        sums.update(&piece);
+        stream.write_all(&piece).unwrap();
+    }
+    let (status, sent) = Connection::of(stream).answer().unwrap();
+    assert_eq!((status, &sent["size"]), (200, &json!(PIECE * PIECES)));
+    let sha256 = sums.finish().to_string();
+    let close = json!({"receipt": sent["receipt"], "size": PIECE * PIECES, "sha256": sha256});
+    let (status, closed) = job.ask("PUT", &target, &close.to_string());
+    assert_eq!((status, &closed["done"]), (200, &json!(true)), "{closed}");
+
+    let path = format!("/api/v1/actions/{id}/files/outputs/0");
+    let mut came = Sha256Digester::new();
+    Connection::open(server.address()).pieces(&path, |piece| came.update(piece));
+    assert_eq!(came.finish().to_string(), sha256);
+    let peak = memory(server.pid(), "VmHWM");
+    assert!(peak < 64 << 10, "{peak} KiB");
+    job.exit(0);
 }
 
 #[test]
