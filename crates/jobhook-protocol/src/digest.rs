@@ -54,14 +54,33 @@ sums! {
     Sha256Sum = 32;
 }
 
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /// What the bytes of a content come after in its challenge (clause `FILE-7`).
 pub const CHALLENGE_PREFIX: &[u8; 5] = b"WEBDA";
 
 impl Md5Sum {
+    /// Takes what [`Md5Sum::to_base64`] gives, and nothing else.
+    pub fn from_base64(text: &str) -> Option<Md5Sum> {
+        let sextets = text.strip_suffix("==")?.bytes().map(|byte| {
+            let at = ALPHABET.iter().position(|known| *known == byte)?;
+            u8::try_from(at).ok()
+        });
+        let (mut sum, mut bits, mut held, mut filled) = ([0; 16], 0u32, 0, 0);
+        for sextet in sextets {
+            (bits, held) = (bits << 6 | u32::from(sextet?), held + 6);
+            if held >= 8 {
+                held -= 8;
+                *sum.get_mut(filled)? = (bits >> held) as u8;
+                filled += 1;
+            }
+        }
+        let sum = Md5Sum(sum);
+        (sum.to_base64() == text).then_some(sum)
+    }
+
     /// As the answers to an upload have it (clause `UP-3`): RFC 4648 base64, 24 characters.
     pub fn to_base64(self) -> String {
-        const ALPHABET: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let mut text = String::with_capacity(24);
         for three in self.0.chunks(3) {
             let bits = three.iter().enumerate().fold(0, |bits, (at, byte)| {
@@ -96,6 +115,17 @@ mod tests {
         let sum: Md5Sum = text.parse().unwrap();
         assert_eq!(sum.to_string(), text);
         assert_eq!(sum.to_base64(), "XrY7u+Ae7tCTyyK7j1rNww==");
+        assert_eq!(Md5Sum::from_base64("XrY7u+Ae7tCTyyK7j1rNww=="), Some(sum));
+        for wrong in [
+            "",
+            "==",
+            "XrY7",
+            "XrY7u+Ae7tCTyyK7j1rNww",
+            "XrY7u+Ae7tCTyyK7j1rNwx==",
+            "XrY7u+Ae7tCTyyK7j1rNwwAA==",
+        ] {
+            assert_eq!(Md5Sum::from_base64(wrong), None, "{wrong}");
+        }
         for wrong in ["", "5eb6", &text.to_uppercase(), &text.replace('5', "g")] {
             assert!(wrong.parse::<Md5Sum>().is_err(), "{wrong}");
         }

@@ -16,7 +16,9 @@
 mod act;
 mod api;
 mod check;
+mod download;
 mod exit;
+mod files;
 mod job;
 mod launch;
 mod list;
@@ -24,11 +26,13 @@ mod log;
 mod logs;
 mod operations;
 mod output;
+mod place;
 mod report;
 mod schedules;
 mod serve;
 mod show;
 mod token;
+mod upload;
 mod watch;
 mod words;
 
@@ -64,6 +68,7 @@ enum Command {
     List(list::List),
     Show(show::Show),
     Logs(logs::Logs),
+    Files(files::Files),
     Cancel(act::Cancel),
     Retry(act::Retry),
     Schedules(schedules::Schedules),
@@ -71,6 +76,8 @@ enum Command {
     Check(check::Check),
     Report(report::Report),
     Log(log::Log),
+    Upload(upload::Upload),
+    Download(download::Download),
 }
 
 /// Runs the command line of this process to its end.
@@ -166,6 +173,7 @@ async fn dispatch(
         Command::List(list) => list::run(list, surroundings, output).await,
         Command::Show(show) => show::run(show, surroundings, output).await,
         Command::Logs(logs) => logs::run(logs, surroundings, output).await,
+        Command::Files(files) => files::run(files, surroundings, output).await,
         Command::Cancel(cancel) => act::cancel(cancel, surroundings, output).await,
         Command::Retry(retry) => act::retry(retry, surroundings, output).await,
         Command::Schedules(schedules) => schedules::run(schedules, surroundings, output).await,
@@ -173,5 +181,7 @@ async fn dispatch(
         Command::Check(check) => check::run(check, surroundings, operations, output).await,
         Command::Report(report) => report::run(report, surroundings, output).await,
         Command::Log(log) => log::run(log, surroundings, output).await,
+        Command::Upload(upload) => upload::run(upload, surroundings, output).await,
+        Command::Download(download) => download::run(download, surroundings, output).await,
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jobhook_protocol::{JobEnvironment, key};
 
 use crate::Error;
+use crate::files::Files;
 use crate::handle::Handle;
 use crate::hook::Hook;
 use crate::http;
@@ -207,6 +208,12 @@ impl JobBuilder {
             CaFile::Given(given) => given,
         };
         let client = http::client(&url, ca_file.as_deref())?;
+        let files = Files::new(
+            environment.clone(),
+            ca_file,
+            pace.clone(),
+            self.answer_timeout,
+        )?;
         let reporter = reporter_name()?;
         let numbering = if v1 {
             Numbering::By(reporter.as_str().into())
@@ -230,7 +237,7 @@ impl JobBuilder {
         let shared = Arc::new(Shared::new(http::shown(&url), outbox));
         let hook = Hook::new(environment.clone(), client, url, self.answer_timeout);
         Sender::new(shared.clone(), hook, pace, spool, leftovers, v1).start()?;
-        let job = Job::of(Handle::new(shared, environment, self.flush_limit));
+        let job = Job::of(Handle::new(shared, environment, self.flush_limit).with_files(files));
         if let Some(every) = self.heartbeat {
             job.enqueue(Report::heartbeat(every))?;
         }

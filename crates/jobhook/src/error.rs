@@ -144,6 +144,41 @@ pub enum Error {
         /// The hook.
         server: String,
     },
+    /// A file of this machine cannot be read.
+    #[error("the file {} cannot be read: {cause}", path.display())]
+    FileUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// A file of this machine cannot be written.
+    #[error("the file {} cannot be written: {cause}", path.display())]
+    FileUnwritable {
+        /// The file, or its directory.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// Somebody wrote to a file while it was uploaded.
+    #[error("the file {} changed while it was read: upload it once it is complete", path.display())]
+    FileChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What arrived is not the file that the server announced; nothing of it is kept.
+    #[error("what {server} sent is not what it announced: {reason}")]
+    Mismatch {
+        /// Who sent it.
+        server: String,
+        /// What differs.
+        reason: String,
+    },
+    /// This job has no files.
+    #[error(
+        "files are not available to operations inside the server yet: run the operation as a program"
+    )]
+    NoFiles,
     /// The server said no, in the words of the protocol.
     #[error("{} ({})", .0.detail, .0.code)]
     Refused(Box<Problem>),
@@ -212,6 +247,11 @@ impl Error {
             Error::FlushTimeout { .. } => "flush_timeout",
             Error::NoAnswer { .. } => "no_answer",
             Error::LinesRefused { .. } => "lines_refused",
+            Error::FileUnreadable { .. } => "file_unreadable",
+            Error::FileUnwritable { .. } => "file_unwritable",
+            Error::FileChanged { .. } => "file_changed",
+            Error::Mismatch { .. } => "content_mismatch",
+            Error::NoFiles => "files_unavailable",
             Error::Refused(problem) => &problem.code,
             Error::Redirected { .. } => "redirected",
             Error::Foreign { .. } => "unexpected_answer",

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use jobhook_protocol::JobEnvironment;
 
 use crate::Error;
+use crate::files::Files;
 use crate::shared::{Shared, State};
 
 /// How long a sender that was told to end may take to put what is left on disk.
@@ -21,6 +22,8 @@ pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) environment: JobEnvironment,
     pub(crate) flush_limit: Duration,
+    /// None where the server cannot be called.
+    pub(crate) files: Option<Arc<Files>>,
     /// Whether the last one to go waits for the last reports.
     waits: bool,
     /// The process that made it; a fork has its own.
@@ -37,9 +40,16 @@ impl Handle {
             shared,
             environment,
             flush_limit,
+            files: None,
             waits: true,
             pid: std::process::id(),
         }
+    }
+
+    /// With the files of its action.
+    pub(crate) fn with_files(mut self, files: Files) -> Handle {
+        self.files = Some(Arc::new(files));
+        self
     }
 
     /// Whoever drops it goes on at once.
@@ -167,6 +177,7 @@ mod tests {
                 traceparent: None,
             },
             flush_limit: Duration::from_secs(3600),
+            files: None,
             waits: true,
             pid: std::process::id() + 1,
         });

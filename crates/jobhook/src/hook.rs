@@ -18,7 +18,7 @@ use crate::failure::INVALID_OUTPUT;
 use crate::http::{foreign, retry_after, shown, text_up_to, why};
 use crate::standing::Standing;
 
-const TARGET: &str = "/status";
+pub(crate) const TARGET: &str = "/status";
 /// A time has at most 15 digits (clause `SIG-3`).
 const LATEST_TIME_MS: i64 = 1_000_000_000_000_000;
 /// An answer to a report holds the action's arguments and results, and is never longer, in bytes.
@@ -153,7 +153,7 @@ impl Hook {
             .timeout(self.answer_timeout)
             .header(CONTENT_TYPE, "application/json");
         let time_ms = now_ms().saturating_add(self.offset_ms);
-        let request = signed(request, &self.environment, time_ms, body);
+        let request = signed(request, &self.environment, time_ms, ("POST", TARGET), body);
         match request.body(body.clone()).send().await {
             Ok(response) => self.judge(response).await,
             Err(error) => Ok(again(why(error, self.answer_timeout), None)),
@@ -212,11 +212,14 @@ impl Hook {
     }
 }
 
-/// Signs a report as its server knows it: the body too, where there is an attempt.
+/// Signs a request as its server knows it: the body too, where there is an attempt.
+///
+/// - `line`: the method, and what follows the hook's own address (clause `SIG-10`).
 pub(crate) fn signed(
     request: RequestBuilder,
     environment: &JobEnvironment,
     time_ms: i64,
+    line: (&str, &str),
     body: &[u8],
 ) -> RequestBuilder {
     let JobEnvironment {
@@ -229,7 +232,7 @@ pub(crate) fn signed(
     let request = request.header(JOB_ID, id).header(JOB_TIME, &time);
     match attempt {
         Some(_) => {
-            let (hash, signature) = sign_v1(key, id, &time, "POST", TARGET, body);
+            let (hash, signature) = sign_v1(key, id, &time, line.0, line.1, body);
             request
                 .header(JOB_HASH, hash)
                 .header(JOB_SIGNATURE, signature)
@@ -261,10 +264,7 @@ struct Skew {
 fn judge_problem(problem: Box<Problem>) -> Result<Outcome, Skew> {
     let more = |name: &str| problem.more.get(name);
     let is = |code: Code| problem.code == code.as_str();
-    if is(Code::ClockSkew)
-        && let Some(server_time_ms) = more("serverTime").and_then(serde_json::Value::as_i64)
-        && (0..LATEST_TIME_MS).contains(&server_time_ms)
-    {
+    if let Some(server_time_ms) = told_time(&problem) {
         return Err(Skew {
             server_time_ms,
             problem,
@@ -279,6 +279,15 @@ fn judge_problem(problem: Box<Problem>) -> Result<Outcome, Skew> {
         error: Error::Refused(problem),
         stop,
     })
+}
+
+/// The server's clock, where a request was refused for its own.
+pub(crate) fn told_time(problem: &Problem) -> Option<i64> {
+    if problem.code != Code::ClockSkew.as_str() {
+        return None;
+    }
+    let told = problem.more.get("serverTime")?.as_i64()?;
+    (0..LATEST_TIME_MS).contains(&told).then_some(told)
 }
 
 fn again(cause: String, after: Option<Duration>) -> Outcome {

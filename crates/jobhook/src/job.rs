@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::builder::JobBuilder;
+use crate::files::Files;
 use crate::handle::Handle;
 use crate::meter::{Counter, Meter};
 use crate::receipt::Receipt;
@@ -339,6 +340,12 @@ impl Job {
     /// Whether the server wants the job to end, or its attempt is over. Costs next to nothing.
     pub fn is_cancelled(&self) -> bool {
         self.handle.shared.cancellation.is_cancelled()
+    }
+
+    /// The files of its action.
+    pub(crate) fn files(&self) -> Result<Arc<Files>, Error> {
+        drop(self.open()?);
+        self.handle.files.clone().ok_or(Error::NoFiles)
     }
 
     /// Appends a report, and tells its ticket.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jobhook_protocol::Json;
+use jobhook_protocol::{GrantBody, Json};
 use serde::Serialize;
 use serde_json::Number;
 
@@ -23,6 +23,58 @@ pub struct Launch {
     /// Milliseconds since 1970, or a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled: Option<Json>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<LaunchFile>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<GrantBody>,
+}
+
+/// A file that a job finds among its inputs: bytes that were
+/// [uploaded](crate::Launcher::upload), and what is said of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaunchFile {
+    receipt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mimetype: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Json>,
+}
+
+impl LaunchFile {
+    pub(crate) fn new(receipt: String, name: Option<String>) -> LaunchFile {
+        LaunchFile {
+            receipt,
+            name,
+            mimetype: None,
+            metadata: None,
+        }
+    }
+
+    /// Sets its name, if it is not that of the file here.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> LaunchFile {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets its media type; `application/octet-stream` otherwise.
+    #[must_use]
+    pub fn mimetype(mut self, mimetype: impl Into<String>) -> LaunchFile {
+        self.mimetype = Some(mimetype.into());
+        self
+    }
+
+    /// Sets what else is known of it, a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// `not_json` names the place of what JSON does not have, such as NaN.
+    pub fn metadata<T: Serialize + ?Sized>(mut self, metadata: &T) -> Result<LaunchFile, Error> {
+        self.metadata = Some(json_of("metadata", metadata)?);
+        Ok(self)
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -80,6 +132,8 @@ impl Launch {
             attempts: None,
             timeout: None,
             scheduled: None,
+            files: Vec::new(),
+            grants: Vec::new(),
         }
     }
 
@@ -98,6 +152,18 @@ impl Launch {
         let (What::Type { arguments: own, .. } | What::Operation { input: own, .. }) =
             &mut self.what;
         *own = Some(arguments);
+        self
+    }
+
+    /// Adds a file that its job finds among its inputs.
+    pub fn file(mut self, file: LaunchFile) -> Launch {
+        self.files.push(file);
+        self
+    }
+
+    /// Adds something that its job may use beside its own files.
+    pub fn grant(mut self, grant: GrantBody) -> Launch {
+        self.grants.push(grant);
         self
     }
 

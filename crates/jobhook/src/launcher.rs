@@ -6,7 +6,10 @@
 //! beside it, see [`Answer`].
 
 mod calls;
+mod files;
 mod schedules;
+
+pub use files::file_name;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@
 //!
 //! Read in this order: [`job`] is what a program calls; `outbox` puts what it says in order;
 //! `sender` is the thread that sends it; `hook` is one sending and its answer; `spool` keeps
-//! reports on disk while the server is away. The contract is `docs/protocol.md`.
+//! reports on disk while the server is away; `files` are what it takes and leaves. The contract is `docs/protocol.md`.
 //!
 //! An [`Operation`] is one function; where it runs is not its business. `in_process` is the job
 //! of a program that runs it itself.
@@ -20,6 +20,7 @@ mod backoff;
 mod builder;
 mod error;
 mod failure;
+mod files;
 mod follow;
 mod handle;
 mod hook;
@@ -55,16 +56,17 @@ pub use answer::Answer;
 pub use builder::JobBuilder;
 pub use error::Error;
 pub use failure::Failure;
+pub use files::{Download, Downloaded, Upload, Uploaded};
 pub use follow::{Follower, Seen};
 pub use job::Job;
 pub use jobhook_protocol as protocol;
 pub use jobhook_protocol::{ActionBody, Json, LogLineBody, Status};
-pub use launch::Launch;
-pub use launcher::Launcher;
+pub use launch::{Launch, LaunchFile};
+pub use launcher::{Launcher, file_name};
 pub use meter::Meter;
 pub use operation::Operation;
 pub use operations::Operations;
-pub use page::{FiringsPage, LinesPage, ListPage, ListQuery, SchedulesPage, TicksPage};
+pub use page::{FilesPage, FiringsPage, LinesPage, ListPage, ListQuery, SchedulesPage, TicksPage};
 pub use primitives::{PlainAnswer, Primitives};
 pub use receipt::Receipt;
 pub use report::{Amount, Report};

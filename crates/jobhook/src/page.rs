@@ -1,6 +1,8 @@
-//! Lists of actions and of lines, page by page (clauses `API-10`, `API-13`).
+//! Lists of actions, of lines and of files, page by page (clauses `API-10`, `API-13`, `API-24`).
 
-use jobhook_protocol::{ActionBody, FiringBody, LogLineBody, ScheduleBody, Status, TickBody};
+use jobhook_protocol::{
+    ActionBody, FileBody, FiringBody, LogLineBody, ScheduleBody, Status, TickBody,
+};
 use serde::Deserialize;
 
 use crate::answer::Answer;
@@ -54,6 +56,17 @@ pub struct TicksPage {
     /// The number to go on before; the last page has none.
     #[serde(default)]
     pub next: Option<u64>,
+}
+
+/// A page of an action's files, by property and number.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct FilesPage {
+    /// The files.
+    pub files: Vec<FileBody>,
+    /// The cursor of the next page; the last page has none.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// A page of an action's log.

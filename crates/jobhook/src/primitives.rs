@@ -5,16 +5,22 @@
 //! [`Job`](crate::Job) does all of that.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jobhook_protocol::signature::{JOB_HASH, JOB_ID, JOB_TIME};
-use jobhook_protocol::{JobEnvironment, Json, sign_webda};
+use jobhook_protocol::{FileFields, JobEnvironment, Json, sign_webda};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url};
 
 use crate::Error;
-use crate::hook::{Hook, LONGEST_ANSWER, now_ms, signed};
+use crate::files::{
+    Downloaded, Fetching, Files, Place, Sending, Source, Target, Uploaded, file_of,
+};
+use crate::hook::{Hook, LONGEST_ANSWER, TARGET, now_ms, signed};
 use crate::http::{self, shown, text_up_to, why};
+use crate::sender::Pace;
 
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +31,7 @@ pub struct Primitives {
     environment: JobEnvironment,
     http: Client,
     url: Url,
+    files: Arc<Files>,
 }
 
 /// What the hook answered, whatever that is.
@@ -44,8 +51,15 @@ impl Primitives {
     /// `invalid_variable` if the hook is no address; `certificates_unusable`.
     pub fn new(environment: JobEnvironment) -> Result<Primitives, Error> {
         let url = Hook::url(&environment)?;
+        let ca_file = http::ca_file();
         Ok(Primitives {
-            http: http::client(&url, http::ca_file().as_deref())?,
+            http: http::client(&url, ca_file.as_deref())?,
+            files: Arc::new(Files::new(
+                environment.clone(),
+                ca_file,
+                Pace::of_one_try(),
+                ANSWER_TIMEOUT,
+            )?),
             environment,
             url,
         })
@@ -81,7 +95,13 @@ impl Primitives {
     pub async fn send_status(&self, body: Option<&Json>) -> Result<PlainAnswer, Error> {
         let body = body.map_or("", Json::as_str);
         let request = self.http.post(self.url.clone()).timeout(ANSWER_TIMEOUT);
-        let request = signed(request, &self.environment, now_ms(), body.as_bytes());
+        let request = signed(
+            request,
+            &self.environment,
+            now_ms(),
+            ("POST", TARGET),
+            body.as_bytes(),
+        );
         let request = if body.is_empty() {
             request
         } else {
@@ -103,6 +123,57 @@ impl Primitives {
             status,
             text: text.map_err(no_answer)?,
         })
+    }
+}
+
+impl Primitives {
+    /// Fetches a file into the directory `dirpath`, where it is named after its MD5, and tells
+    /// where it is. If such a file is there, nothing is fetched. A file has its name once all of it
+    /// is there and is what the server announced.
+    ///
+    /// # Errors
+    ///
+    /// The server's refusal; `no_answer`; `file_unwritable`; `content_mismatch`.
+    pub async fn download_from(
+        &self,
+        store: &str,
+        uuid: &str,
+        property: &str,
+        index: u64,
+        dirpath: &Path,
+    ) -> Result<Downloaded, Error> {
+        let fetching = Fetching {
+            place: Place::new(store, uuid, property),
+            index,
+            watcher: None,
+        };
+        let target = Target::ByHash(dirpath.to_owned());
+        file_of(fetching.run(self.files.clone(), target).await?)
+    }
+
+    /// Leaves a file with the server, without a name, unless the server has it already.
+    ///
+    /// # Errors
+    ///
+    /// The server's refusal; `no_answer`; `file_unreadable`; `file_changed`.
+    pub async fn upload_to(
+        &self,
+        store: &str,
+        uuid: &str,
+        property: &str,
+        filepath: impl Into<PathBuf>,
+        metadata: Option<Json>,
+    ) -> Result<Uploaded, Error> {
+        let sending = Sending {
+            place: Place::new(store, uuid, property),
+            source: Source::Path(filepath.into()),
+            fields: FileFields {
+                metadata,
+                ..FileFields::default()
+            },
+            watcher: None,
+        };
+        sending.run(self.files.clone()).await
     }
 }
 

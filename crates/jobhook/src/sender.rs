@@ -43,6 +43,11 @@ pub(crate) fn is_our_thread() -> bool {
     IS_OURS.with(Cell::get)
 }
 
+/// Makes this thread one of those whose events are not the job's.
+pub(crate) fn mark_thread() {
+    IS_OURS.with(|ours| ours.set(true));
+}
+
 /// How the sender behaves in time.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
@@ -55,6 +60,20 @@ pub(crate) struct Pace {
     pub(crate) longest_wait: Duration,
     /// How long a server may be away.
     pub(crate) patience: Duration,
+}
+
+impl Pace {
+    /// Whatever is not answered is not sent again.
+    pub(crate) fn of_one_try() -> Pace {
+        Pace {
+            speak_every: None,
+            progress_interval: Duration::ZERO,
+            first_pause: Duration::ZERO,
+            longest_pause: Duration::ZERO,
+            longest_wait: Duration::ZERO,
+            patience: Duration::ZERO,
+        }
+    }
 }
 
 /// Sends for one job.
@@ -110,11 +129,11 @@ impl Sender {
     pub(crate) fn start(self) -> Result<(), Error> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .on_thread_start(|| IS_OURS.with(|ours| ours.set(true)))
+            .on_thread_start(mark_thread)
             .build()
             .map_err(|error| Error::System(format!("no event loop: {error}")))?;
         let work = move || {
-            IS_OURS.with(|ours| ours.set(true));
+            mark_thread();
             let gone = Gone(self.shared.clone());
             runtime.block_on(self.run());
             // A name that is being looked up must not hold the end up.

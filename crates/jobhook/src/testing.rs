@@ -20,6 +20,9 @@
 //! can be told to behave badly: see [`Behaviour`]. It keeps everything in memory and has no
 //! state machine but that a final status stays.
 //!
+//! It has files, too: what a job uploads is in [`FakeHook::files`], and what it may download is
+//! put there with [`FakeHook::add_file`].
+//!
 //! An [operation](crate::Operations) needs not even that: [`run`] calls it, and collects what it
 //! says.
 
@@ -27,7 +30,9 @@ mod fake_hook;
 mod ran;
 mod request;
 mod rules;
+mod shelf;
 
 pub use fake_hook::{Behaviour, FakeHook};
 pub use ran::{Ran, run};
 pub use rules::Received;
+pub use shelf::FakeFile;

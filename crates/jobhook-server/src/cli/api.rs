@@ -73,7 +73,9 @@ impl From<Error> for Failure {
             Error::Foreign { status, .. } | Error::Redirected { status, .. } => {
                 Failure::new(denied(*status), error)
             }
-            Error::Setting { .. } => Failure::usage(error),
+            Error::Setting { .. } | Error::FileUnreadable { .. } | Error::FileUnwritable { .. } => {
+                Failure::usage(error)
+            }
             _ => Failure::new(Exit::Other, error),
         }
     }

@@ -100,6 +100,10 @@ fn describe(config: &Config) -> Vec<String> {
         format!("listen     {}", config.server.listen),
         format!("hook       {}", config.hook_address(config.server.listen)),
     ];
+    for store in &config.stores {
+        let properties = store.properties.join(", ");
+        lines.push(format!("objects    {}: {properties}", store.name));
+    }
     if config.runners.is_empty() {
         lines.push("runners    none: every action would end with \"no runner found\"".to_owned());
     }

@@ -1,4 +1,4 @@
-//! The job that this process is part of, for `report` and `log`.
+//! The job that this process is part of, for `report`, `log`, `upload` and `download`.
 //!
 //! Nothing is said here but what the command was told to say: a process that only passes lines
 //! on must not make a job that hangs look alive.
@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jobhook::{Error, Job, Report};
+use jobhook_protocol::Code;
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
@@ -16,6 +17,52 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 stored; 3 the job should stop (cancelled, or its attempt is over), so a script
 says `jobhook report … || exit`; 1 refused; 64 not in a job, or wrong flags; 69 no answer;
 77 the signature was not accepted.";
+
+/// The same for files.
+pub(crate) const FILES_EXIT_CODES: &str = "\
+Exit codes: 0 done; 3 the job should stop (its attempt is over); 1 refused, or not there; 64 not
+in a job, wrong flags, or a file that cannot be read or written; 69 no answer; 77 the signature was
+not accepted.";
+
+/// Moves files for the job.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    job: Job,
+    patience: Duration,
+}
+
+impl Worker {
+    /// - `patience`: how long a transfer may get nowhere.
+    pub(crate) fn new(surroundings: &Surroundings, patience: Duration) -> Result<Worker, Failure> {
+        let job = job_of(surroundings, patience)?;
+        Ok(Worker { job, patience })
+    }
+
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The end of a command whose file was not moved.
+    ///
+    /// - `what`: the upload, or the download.
+    pub(crate) fn failed(&self, what: &str, error: &Error) -> Failure {
+        undone(what, error, self.patience)
+    }
+}
+
+fn job_of(surroundings: &Surroundings, patience: Duration) -> Result<Job, Failure> {
+    let lookup = |name: &str| surroundings.get(name).map(str::to_owned);
+    Job::builder()
+        .variables(lookup)
+        .and_then(|job| {
+            job.patience(patience)
+                .listen_every(None)
+                // What was given up is not waited for once more.
+                .flush_limit(Duration::ZERO)
+                .build()
+        })
+        .map_err(|error| undone("the report", &error, patience))
+}
 
 /// Reports for the job, one after the other.
 #[derive(Debug)]
@@ -41,17 +88,7 @@ impl Reporter {
         surroundings: &Surroundings,
         patience: Duration,
     ) -> Result<Reporter, Failure> {
-        let lookup = |name: &str| surroundings.get(name).map(str::to_owned);
-        let job = Job::builder()
-            .variables(lookup)
-            .and_then(|job| {
-                job.patience(patience)
-                    .listen_every(None)
-                    // What was given up is not waited for once more.
-                    .flush_limit(Duration::ZERO)
-                    .build()
-            })
-            .map_err(|error| unreported(&error, patience))?;
+        let job = job_of(surroundings, patience)?;
         Ok(Reporter { job, patience })
     }
 
@@ -69,17 +106,20 @@ impl Reporter {
         match answered {
             _ if self.job.is_cancelled() => Ok(Heard::Stop),
             Ok(()) => Ok(Heard::Stored),
-            Err(error) => Err(unreported(&error, self.patience)),
+            Err(error) => Err(undone("the report", &error, self.patience)),
         }
     }
 }
 
-/// The end of a command whose report is not stored.
-fn unreported(error: &Error, patience: Duration) -> Failure {
+/// The end of a command that did not do it.
+///
+/// - `what`: the report, the upload or the download.
+fn undone(what: &str, error: &Error, patience: Duration) -> Failure {
     let refused = |status: u16| match status {
         401 | 403 => Exit::Denied,
         _ => Exit::Error,
     };
+    let is_over = [Code::AttemptSuperseded, Code::AttemptClosed].map(Code::as_str);
     let no_answer = |server: &str, cause: &str| {
         let limit = patience.as_secs_f64();
         Failure::new(
@@ -88,19 +128,23 @@ fn unreported(error: &Error, patience: Duration) -> Failure {
         )
     };
     match error {
-        Error::Environment(_) => Failure::usage(error),
+        Error::Environment(_) | Error::Setting { .. } => Failure::usage(error),
+        Error::FileUnreadable { .. } | Error::FileUnwritable { .. } => Failure::usage(error),
         Error::FlushTimeout { server, cause, .. } => {
             let cause = cause.as_ref().map(|cause| format!(": {cause}"));
             no_answer(server, &cause.unwrap_or_default())
         }
         Error::Unreachable { server, cause, .. } => no_answer(server, &format!(": {cause}")),
+        Error::Refused(problem) if is_over.contains(&problem.code.as_str()) => {
+            Failure::new(Exit::Cancelled, format_args!("{what} was refused: {error}"))
+        }
         Error::Refused(problem) => Failure::new(
             refused(problem.status),
-            format_args!("the report was refused: {error}"),
+            format_args!("{what} was refused: {error}"),
         ),
         Error::Foreign { status, .. } | Error::Redirected { status, .. } => Failure::new(
             refused(*status),
-            format_args!("the report was refused: {error}"),
+            format_args!("{what} was refused: {error}"),
         ),
         Error::TooLarge { .. } => Failure::new(Exit::Error, error),
         _ => Failure::new(Exit::Other, error),

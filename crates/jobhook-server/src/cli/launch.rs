@@ -1,14 +1,16 @@
 //! `jobhook launch`: one action, and on wish its end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use jobhook_protocol::Json;
+use jobhook_protocol::{Access, GrantBody, Json};
 
 use super::api::{ServerOptions, launcher};
 use super::exit::{Failure, Outcome};
 use super::output::Output;
+use super::place::Place;
 use super::watch::{Lines, at_once, watch};
 use crate::config::{Surroundings, duration};
 
@@ -40,6 +42,13 @@ pub(crate) struct Launch {
     /// Its arguments: JSON, @FILE for a file with JSON, or - for standard input
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     arguments: Option<String>,
+    /// A file that its job finds among its inputs; may be given several times
+    #[arg(long, value_name = "PATH")]
+    file: Vec<PathBuf>,
+    /// What its job may use beside its own files: STORE/ID/PROPERTY to read, with :write to
+    /// write too; ID and PROPERTY may be *; may be given several times
+    #[arg(long, value_name = "PLACE")]
+    grant: Vec<Granted>,
     /// How many tries it has [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     attempts: Option<u32>,
@@ -92,6 +101,13 @@ pub(crate) async fn run(
     if let Some(timeout) = launch.timeout {
         wanted = wanted.timeout(timeout);
     }
+    for Granted(grant) in launch.grant {
+        wanted = wanted.grant(grant);
+    }
+    for path in &launch.file {
+        let path = surroundings.directory().join(path);
+        wanted = wanted.file(launcher.upload(path).await?);
+    }
     let launched = launcher.launch(&wanted).await.map_err(in_flags)?;
     let id = &launched.uuid;
     let watches = launch.wait || launch.follow;
@@ -110,6 +126,32 @@ pub(crate) async fn run(
         Lines::Nowhere
     };
     watch(&launcher, id, lines, launch.json, output).await
+}
+
+/// A grant, as people type it.
+#[derive(Clone, Debug)]
+struct Granted(GrantBody);
+
+impl FromStr for Granted {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Granted, &'static str> {
+        let (place, access) = match text.strip_suffix(":write") {
+            Some(place) => (place, Access::Write),
+            None => (text.strip_suffix(":read").unwrap_or(text), Access::Read),
+        };
+        let Place {
+            store,
+            id,
+            property,
+        } = place.parse()?;
+        Ok(Granted(GrantBody {
+            store,
+            uuid: id,
+            property,
+            access,
+        }))
+    }
 }
 
 /// Says what the server says of a field about the flag that it was filled from.

@@ -9,6 +9,7 @@ mod cancel;
 mod check;
 mod client;
 mod command;
+mod file_commands;
 mod files;
 mod housekeeping;
 mod job;

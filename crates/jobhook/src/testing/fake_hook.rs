@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::request::{Answer, Request};
 use super::rules::{Received, Records};
+use super::shelf::FakeFile;
 use crate::strict_json::json_of;
 use crate::{Error, Job, JobBuilder};
 
@@ -40,6 +41,11 @@ pub enum Behaviour {
     CutBefore,
     /// It is applied, and the connection is cut instead of an answer.
     CutAfter,
+    /// It is judged and answered, but the connection is cut after so many bytes of the body of
+    /// the answer.
+    CutAt(usize),
+    /// It is judged and answered, but the first byte of the body of the answer is another.
+    Damage,
     /// It is not looked at and never answered.
     Silent,
     /// It is not looked at; the answer is this status with this body, as JSON.
@@ -225,6 +231,45 @@ impl FakeHook {
             .collect()
     }
 
+    /// Puts a file into a property of the action, such as `inputs`.
+    pub fn add_file(&self, property: &str, file: FakeFile) {
+        let mut state = self.shared.lock();
+        let id = state.records.environment.id.clone();
+        let at = ("actions".to_owned(), id, property.to_owned());
+        state.records.shelf.attach(at, file);
+    }
+
+    /// Puts a file into a property of another object.
+    pub fn add_file_to(&self, store: &str, uuid: &str, property: &str, file: FakeFile) {
+        let at = (
+            store.to_ascii_lowercase(),
+            uuid.to_owned(),
+            property.to_owned(),
+        );
+        self.shared.lock().records.shelf.attach(at, file);
+    }
+
+    /// The files in a property of the action, such as `outputs`.
+    pub fn files(&self, property: &str) -> Vec<FakeFile> {
+        let id = self.environment().id;
+        self.files_of("actions", &id, property)
+    }
+
+    /// The files in a property of another object.
+    pub fn files_of(&self, store: &str, uuid: &str, property: &str) -> Vec<FakeFile> {
+        let at = (
+            store.to_ascii_lowercase(),
+            uuid.to_owned(),
+            property.to_owned(),
+        );
+        self.shared.lock().records.shelf.files(&at)
+    }
+
+    /// Forgets the bytes that were uploaded in one pass and whose upload is not closed.
+    pub fn forget_uploads(&self) {
+        self.shared.lock().records.shelf.forget_uploads();
+    }
+
     /// The last status that was reported.
     pub fn status(&self) -> Option<Status> {
         self.shared.lock().records.status()
@@ -332,7 +377,11 @@ impl Shared {
             };
             self.changed.notify_all();
             match answer {
-                Reply::Answer(answer) => answer.write(&mut stream)?,
+                Reply::Answer(answer) => answer.write(&mut stream, usize::MAX)?,
+                Reply::Part(answer, bytes) => {
+                    answer.write(&mut stream, bytes)?;
+                    return stream.shutdown(Shutdown::Both);
+                }
                 Reply::Cut => return stream.shutdown(Shutdown::Both),
                 Reply::Nothing => {}
             }
@@ -343,6 +392,8 @@ impl Shared {
 
 enum Reply {
     Answer(Answer),
+    /// So many bytes of its body.
+    Part(Answer, usize),
     Cut,
     Nothing,
 }
@@ -353,7 +404,7 @@ impl Behaviour {
             Reply::Answer(Answer {
                 status,
                 headers,
-                body: body.to_owned(),
+                body: body.as_bytes().to_vec(),
             })
         };
         match self {
@@ -371,6 +422,14 @@ impl Behaviour {
             Behaviour::CutAfter => {
                 records.take(PATH, request);
                 Reply::Cut
+            }
+            Behaviour::CutAt(bytes) => Reply::Part(records.take(PATH, request), *bytes),
+            Behaviour::Damage => {
+                let mut answer = records.take(PATH, request);
+                if let Some(first) = answer.body.first_mut() {
+                    *first ^= 1;
+                }
+                Reply::Answer(answer)
             }
             Behaviour::Silent => Reply::Nothing,
             Behaviour::Answer { status, body } => {

@@ -17,7 +17,7 @@ pub(crate) struct Request {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) body: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -48,6 +48,10 @@ impl Request {
             headers,
             body: Vec::new(),
         };
+        if request.header("transfer-encoding").is_some() {
+            request.body = read_chunks(from)?;
+            return Ok(Some(request));
+        }
         let length = request.header("content-length").unwrap_or("0").parse();
         request.body = vec![0; length.map_err(|_| io::ErrorKind::InvalidData)?];
         from.read_exact(&mut request.body)?;
@@ -68,6 +72,24 @@ impl Request {
     }
 }
 
+/// A body that came in chunks (RFC 9112, 7.1).
+fn read_chunks(from: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        let size = usize::from_str_radix(line.trim(), 16);
+        let size = size.map_err(|_| io::ErrorKind::InvalidData)?;
+        let at = body.len();
+        body.resize(at + size, 0);
+        from.read_exact(&mut body[at..])?;
+        from.read_line(&mut line)?;
+        if size == 0 {
+            return Ok(body);
+        }
+    }
+}
+
 impl Answer {
     pub(crate) fn json(status: u16, body: String) -> Answer {
         let kind = if status < 400 {
@@ -78,16 +100,31 @@ impl Answer {
         Answer {
             status,
             headers: vec![("Content-Type", kind.to_owned())],
-            body,
+            body: body.into_bytes(),
         }
     }
 
-    pub(crate) fn write(&self, to: &mut TcpStream) -> io::Result<()> {
+    pub(crate) fn empty(status: u16) -> Answer {
+        Answer {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// - `up_to`: so many bytes of the body, though all are announced.
+    pub(crate) fn write(&self, to: &mut TcpStream, up_to: usize) -> io::Result<()> {
         let mut text = format!("HTTP/1.1 {} Answer\r\n", self.status);
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }
-        text += &format!("Content-Length: {}\r\n\r\n{}", self.body.len(), self.body);
-        to.write_all(text.as_bytes())
+        // What has no body announces none.
+        if self.status != 204 {
+            text += &format!("Content-Length: {}\r\n", self.body.len());
+        }
+        text += "\r\n";
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(&self.body[..self.body.len().min(up_to)]);
+        to.write_all(&bytes)
     }
 }

@@ -9,6 +9,7 @@ use jobhook_protocol::{
 };
 
 use super::request::{Answer, Request};
+use super::shelf::Shelf;
 use crate::hook::now_ms;
 
 /// A report as it was applied.
@@ -38,6 +39,7 @@ pub(crate) struct Records {
     pub(crate) stop: bool,
     /// The hook's clock, beside the machine's.
     pub(crate) clock_offset_ms: i64,
+    pub(crate) shelf: Shelf,
     applied: HashSet<(String, u64)>,
 }
 
@@ -53,6 +55,7 @@ impl Records {
             connections: 0,
             stop: false,
             clock_offset_ms: 0,
+            shelf: Shelf::default(),
             applied: HashSet::new(),
         }
     }
@@ -77,6 +80,9 @@ impl Records {
 
     fn judge(&mut self, path: &str, request: &Request) -> Result<Answer, Box<Problem>> {
         let target = request.path.strip_prefix(path).unwrap_or(&request.path);
+        if let Some(judged) = self.judge_file(target, request) {
+            return judged;
+        }
         if !matches!(target, "" | "/status") {
             return Err(Problem::new(Code::NotFound, "reports go to /status").into());
         }
@@ -94,6 +100,43 @@ impl Records {
             self.apply(report, signed_at_ms)?;
         }
         Ok(Answer::json(200, self.answer()))
+    }
+
+    /// Judges what is about files.
+    fn judge_file(
+        &mut self,
+        target: &str,
+        request: &Request,
+    ) -> Option<Result<Answer, Box<Problem>>> {
+        let parts: Vec<String> = target.split('/').skip(1).map(unescaped).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        if let ["data", token] = parts[..] {
+            return Some(self.shelf.data(token, request));
+        }
+        let at = |store: &str, uuid: &str, property: &str| {
+            let store = store.to_ascii_lowercase();
+            (store, uuid.to_owned(), property.to_owned())
+        };
+        match (request.method.as_str(), &parts[..]) {
+            ("PUT", ["upload", ..]) | ("GET", ["download", ..]) => {}
+            _ => return None,
+        }
+        if let Err(problem) = self.authenticate(target, request) {
+            return Some(Err(problem));
+        }
+        let JobEnvironment { hook, attempt, .. } = &self.environment;
+        let stage = (hook.as_str(), now_ms(), attempt.is_some());
+        match parts[..] {
+            ["upload", store, uuid, property] => {
+                let at = at(store, uuid, property);
+                Some(self.shelf.upload(at, request, stage))
+            }
+            ["download", store, uuid, property, index] => {
+                let at = at(store, uuid, property);
+                Some(self.shelf.locate(at, index, stage))
+            }
+            _ => None,
+        }
     }
 
     fn authenticate(&self, target: &str, request: &Request) -> Result<i64, Box<Problem>> {
@@ -165,4 +208,19 @@ impl Records {
         );
         serde_json::to_string(&answer).unwrap_or_default()
     }
+}
+
+/// A part of a path, without its escapes.
+fn unescaped(part: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = part.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escape = (*first == b'%').then(|| after.get(..2)).flatten();
+        let byte = escape
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -1,0 +1,94 @@
+//! Files by the command line: into an action, out of it, and inside its job.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::command::{JOBHOOK, shell};
+use crate::server::Server;
+
+/// A server whose job runs `script`, with `jobhook` on its PATH.
+fn server(script: &str) -> Server {
+    let programs = Path::new(JOBHOOK).parent().unwrap().display().to_string();
+    let path = format!("env = {{ PATH = \"{programs}:/usr/bin:/bin\" }}");
+    let stores = "[stores.images]\nproperties = [\"files\"]\n";
+    Server::start(&(stores.to_owned() + &shell("Script", &format!("set -eu\n{script}"), &path)))
+}
+
+#[test]
+fn a_document_goes_in_and_a_table_comes_out() {
+    let server = server(
+        "jobhook download --out in\n\
+         tr -s ' ' '\\n' < in/words.txt | sort | uniq -c > counts.csv\n\
+         jobhook upload counts.csv --mimetype text/csv --metadata '{\"by\":\"sh\"}'\n\
+         jobhook upload - --name counts.csv < in/words.txt\n",
+    );
+    fs::create_dir(server.folder.path("in")).unwrap();
+    fs::write(server.folder.path("words.txt"), "a b a\n").unwrap();
+    let launched = server.run(&["launch", "Script", "--file", "words.txt", "--wait"]);
+    assert_eq!(launched.code, Some(0), "{launched:?}");
+    let id = launched.out.trim();
+
+    let listed = server.run(&["files", id]);
+    let expected = "\
+FILE       SIZE  TYPE                      NAME
+inputs/0    6 B  application/octet-stream  words.txt
+outputs/0  20 B  text/csv                  counts.csv
+outputs/1   6 B  application/octet-stream  counts.csv
+";
+    assert_eq!(listed.out, expected);
+    let listed = server.run(&["files", id, "--json"]);
+    let listed: Value = serde_json::from_str(&listed.out).unwrap();
+    assert_eq!(listed["files"][1]["metadata"]["by"], "sh");
+
+    let came = server.run(&["files", id, "--download", "out"]);
+    let paths: Vec<&str> = came.out.lines().collect();
+    let here = |name: &str| server.folder.path(&format!("out/{name}"));
+    assert_eq!(paths.len(), 2, "{came:?}");
+    assert!(paths[0].ends_with("out/0-counts.csv") && paths[1].ends_with("out/1-counts.csv"));
+    let counts = fs::read_to_string(here("0-counts.csv")).unwrap();
+    assert_eq!(
+        counts.split_whitespace().collect::<Vec<_>>(),
+        ["2", "a", "1", "b"]
+    );
+    assert_eq!(fs::read(here("1-counts.csv")).unwrap(), b"a b a\n");
+    assert_eq!(
+        fs::read_dir(server.folder.path("out")).unwrap().count(),
+        2,
+        "no part is left"
+    );
+}
+
+#[test]
+fn what_cannot_be_moved_ends_with_a_code_that_says_why() {
+    let server = server(
+        "say() { shift; \"$@\" 2>/dev/null && code=0 || code=$?; echo \"$code\"; }\n\
+         say no-file jobhook upload nowhere\n\
+         say directory jobhook upload .\n\
+         say no-number jobhook download 7\n\
+         say no-inputs jobhook download\n\
+         say not-granted jobhook upload jobhook.toml --to images/a/files\n\
+         say granted jobhook upload jobhook.toml --to images/b/files\n\
+         say no-place jobhook upload jobhook.toml --to images\n\
+         say bad-name jobhook upload jobhook.toml --name a/b\n\
+         say unwritable jobhook download 0 --from images/b/files --out no/where\n",
+    );
+    let launched = server.run(&["launch", "Script", "--grant", "images/b/*:write", "--wait"]);
+    assert_eq!(launched.code, Some(0), "{launched:?}");
+    let codes = server.end_of(launched.out.trim()).lines;
+    assert_eq!(codes, ["64", "64", "1", "1", "1", "0", "64", "64", "64"]);
+    for (args, code) in [
+        (&["launch", "Script", "--file", "nowhere"][..], 64),
+        (&["launch", "Script", "--grant", "images"], 64),
+        (&["launch", "Script", "--grant", "pictures/a/files"], 64),
+        (
+            &["launch", "Script", "--grant", "actions/a/outputs:write"],
+            64,
+        ),
+        (&["files", "nowhere"], 70),
+    ] {
+        let ended = server.run(args);
+        assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
+    }
+}

@@ -1,0 +1,82 @@
+//! A file that is not complete yet: under a name of its own, gone with whoever gives it up.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jobhook_protocol::key;
+
+use crate::Error;
+
+/// The file, under the name that it has until it is complete.
+#[derive(Debug)]
+pub(crate) struct PartFile {
+    pub(crate) file: File,
+    path: PathBuf,
+}
+
+impl PartFile {
+    /// Makes one in `directory`.
+    pub(crate) fn create(directory: &Path) -> Result<PartFile, Error> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::System(format!("no random numbers: {error}")))?;
+        let path = directory.join(format!(".jobhook-{}.part", key::hex(&random)));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|error| unwritable(directory, &error))?;
+        Ok(PartFile { file, path })
+    }
+
+    /// Takes its name away: it is there until it is closed.
+    pub(crate) fn nameless(self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Gives it the name that it was made for, over what has that now.
+    pub(crate) fn rename(self, to: &Path) -> Result<(), Error> {
+        fs::rename(&self.path, to).map_err(|error| unwritable(to, &error))
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        // Nothing is there under this name once it was renamed.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Error {
+    Error::FileUnwritable {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let part = PartFile::create(directory.path()).unwrap();
+        let file = PartFile::create(directory.path()).unwrap().nameless();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        drop(part);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        assert_eq!(file.unwrap().metadata().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_renamed_file_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let to = directory.path().join("a");
+        let part = PartFile::create(directory.path()).unwrap();
+        part.rename(&to).unwrap();
+        assert!(to.exists());
+    }
+}

@@ -1,0 +1,163 @@
+//! Files from outside: what an action is launched with, and what it left (clauses `API-20` to
+//! `API-24`).
+
+use std::path::{Path, PathBuf};
+
+use jobhook_protocol::file::OCTET_STREAM;
+use jobhook_protocol::{FileBody, FileMap, StagedBody};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::{Launcher, checked};
+use crate::Error;
+use crate::answer::Answer;
+use crate::files::{
+    Arrival, Feed, IDLE, Kept, Moved, Source, body_of, directory_of, local_name, on_thread,
+};
+use crate::http;
+use crate::launch::LaunchFile;
+use crate::page::FilesPage;
+
+impl Launcher {
+    /// Uploads a file that an action is to be launched with. It is good for one launch, within
+    /// an hour.
+    ///
+    /// # Errors
+    ///
+    /// `file_unreadable`; `content_mismatch` if other bytes arrived; the server's refusal.
+    pub async fn upload(&self, path: impl Into<PathBuf>) -> Result<LaunchFile, Error> {
+        let path = path.into();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        let mut content = Source::Path(path).open().await?;
+        let size = content.size();
+        let Feed { pieces, fed } = content.feed();
+        let moved = Moved::new(size, None);
+        let mut request = self
+            .unlimited(Method::POST, self.url_of("files", &[]))
+            .header(CONTENT_TYPE, OCTET_STREAM)
+            .body(body_of(pieces, moved.clone()));
+        if let Some(size) = size {
+            request = request.header(CONTENT_LENGTH, size);
+        }
+        let sent = moved.unless_idle(self.ask(request)).await;
+        let fed = fed
+            .await
+            .unwrap_or_else(|error| Err(Error::System(error.to_string())))?;
+        let text = sent.ok_or_else(|| self.idle())??;
+        let staged: StagedBody = self.read(&text)?;
+        if staged.sha256 != fed.sha256 {
+            return Err(Error::Mismatch {
+                server: self.server(),
+                reason: format!("the SHA-256 of what arrived is {}", staged.sha256),
+            });
+        }
+        Ok(LaunchFile::new(staged.receipt, name))
+    }
+
+    /// A page of the files of an action: what it was launched with and what it left.
+    ///
+    /// - `cursor`: the `next` of the page before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::show`].
+    pub async fn files(&self, id: &str, cursor: Option<&str>) -> Result<Answer<FilesPage>, Error> {
+        let mut url = self.url(&[checked(id)?, "files"]);
+        if let Some(cursor) = cursor {
+            url.query_pairs_mut().append_pair("cursor", cursor);
+        }
+        self.call(self.request(Method::GET, url)).await
+    }
+
+    /// Downloads a file of an action, over what is at `path`. It has that name once it is there
+    /// whole and was compared.
+    ///
+    /// # Errors
+    ///
+    /// `file_not_found`; `content_mismatch`; `file_unwritable`; as [`Launcher::show`].
+    pub async fn download(
+        &self,
+        id: &str,
+        file: &FileBody,
+        path: impl AsRef<Path>,
+    ) -> Result<(), Error> {
+        let path = path.as_ref();
+        let index = file.index.to_string();
+        let url = self.url(&[checked(id)?, "files", &file.property, &index]);
+        let map = FileMap {
+            hash: file.md5,
+            mimetype: file.mimetype.clone(),
+            metadata: jobhook_protocol::file::no_metadata(),
+            name: None,
+            size: Some(file.size),
+            sha256: Some(file.sha256),
+        };
+        let mut response = self.bytes(url).await?;
+        let mut arrival = Arrival::begin(&map, Some(directory_of(path)));
+        loop {
+            let piece = tokio::time::timeout(IDLE, response.chunk()).await;
+            let piece = piece
+                .map_err(|_| self.idle())?
+                .map_err(|error| self.no_answer(error))?;
+            let Some(piece) = piece else { break };
+            if !arrival.take(piece).await {
+                break;
+            }
+        }
+        let arrived = arrival.end().await?;
+        arrived.compare(&map).map_err(|reason| Error::Mismatch {
+            server: self.server(),
+            reason,
+        })?;
+        let to = path.to_owned();
+        match arrived.kept {
+            Kept::Part(part) => on_thread(move || part.rename(&to)).await,
+            Kept::Memory(_) => Err(Error::System("a file that is in memory only".to_owned())),
+        }
+    }
+
+    /// The answer that has the bytes, from wherever the server says that they are.
+    async fn bytes(&self, url: Url) -> Result<Response, Error> {
+        let sent = tokio::time::timeout(IDLE, self.unlimited(Method::GET, url).send()).await;
+        let response = sent
+            .map_err(|_| self.idle())?
+            .map_err(|error| self.no_answer(error))?;
+        if response.status() == StatusCode::TEMPORARY_REDIRECT {
+            let location = response.headers().get(LOCATION);
+            let there = location
+                .and_then(|location| Url::parse(location.to_str().ok()?).ok())
+                .ok_or_else(|| self.foreign("a redirect to no address"))?;
+            // Without the token: it is for this server only.
+            let client = http::client(&there, self.ca_file.as_deref())?;
+            let sent = tokio::time::timeout(IDLE, client.get(there).send()).await;
+            let response = sent
+                .map_err(|_| self.idle())?
+                .map_err(|error| self.no_answer(error))?;
+            return self.successful(response).await;
+        }
+        self.successful(response).await
+    }
+
+    async fn successful(&self, response: Response) -> Result<Response, Error> {
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        self.found();
+        Ok(response)
+    }
+
+    fn idle(&self) -> Error {
+        Error::NoAnswer {
+            server: self.server(),
+            cause: format!("nothing moved for {} s", IDLE.as_secs()),
+        }
+    }
+}
+
+/// What a file is called here: its own name, if that can be one, else its MD5. It is never a
+/// path.
+pub fn file_name(file: &FileBody) -> String {
+    local_name(file.name.as_deref(), &file.md5.to_string())
+}
