@@ -29,7 +29,7 @@ test: lint test-rust doctest vectors test-python examples interop
 
 # Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -E 'package(jobhook-engine)'`.
 [positional-arguments]
-test-rust *args: tools
+test-rust *args: tools s3-server
     cargo nextest run --workspace --features jobhook-server/crash-points,jobhook/tracing "$@"
 
 # The wheel as a user has it: style, types, stub, tests. Arguments go to pytest: `./just test-python -k fork`.
@@ -167,6 +167,10 @@ bench-environment:
 # What builds the release wheels.
 [private]
 release-tools: (python-packages "python/requirements-wheels.txt")
+
+# The S3 server of the tests.
+[private]
+s3-server: (python-packages "crates/jobhook-server/requirements-s3.txt")
 
 # What tests the wheel.
 [private]
