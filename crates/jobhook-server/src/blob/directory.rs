@@ -9,9 +9,9 @@
 //! whole or not at all. Directories are 0700 and files 0600. Names come from the database and
 //! from tokens; one that is not of the form above is refused before a path is made of it.
 //!
-//! A blob of less than [`unfinished::GATHERED`] touches the disk only once it is finished, in
-//! one go. Directories are not synced in groups: file systems with a journal do that already
-//! (with 32 at once, a sync of the directory for each costs a quarter).
+//! A blob of less than 1 MiB touches the disk only once it is finished, in one go. Syncs of
+//! directories are not gathered: a file system with a journal does that already (of 32 at once,
+//! on ext4, each has its own for a quarter of the speed).
 
 mod name;
 mod reader;
