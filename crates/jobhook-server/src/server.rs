@@ -31,6 +31,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::blob::directory::DirectoryBlobs;
+#[cfg(feature = "s3")]
+use crate::blob::s3::S3Error;
 use crate::config::{self, Config, FilesBackend, ListenError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::housekeeping::{Housekeeping, HousekeepingError};
@@ -79,7 +81,12 @@ pub enum StartError {
     /// The stores of objects cannot be what they are called.
     #[error("stores: {0}")]
     Stores(#[from] BadStores),
+    /// The bucket cannot be used.
+    #[cfg(feature = "s3")]
+    #[error(transparent)]
+    S3(#[from] S3Error),
     /// This program was built without the feature `s3`.
+    #[cfg(not(feature = "s3"))]
     #[error("files.backend: this program was built without S3; take \"directory\"")]
     NoS3,
     /// The address cannot be listened on.
@@ -315,7 +322,7 @@ async fn file_settings(config: &Config, data_dir: &DataDir) -> Result<FileSettin
     let files = &config.files;
     let (blobs, direct): (Arc<dyn BlobStore>, bool) = match &files.backend {
         FilesBackend::Directory => (Arc::new(DirectoryBlobs::open(&data_dir.files())?), false),
-        FilesBackend::S3(_) => return Err(StartError::NoS3),
+        FilesBackend::S3(s3) => (prospect::bucket(s3).await?, s3.direct),
     };
     blobs.clear_unfinished().await?;
     Ok(FileSettings {

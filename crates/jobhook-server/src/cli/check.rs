@@ -18,7 +18,7 @@ use self::program::{program_of, user_of};
 use super::exit::{Exit, Failure, Outcome, chain};
 use super::output::{Output, shown};
 use super::serve::{Local, LocalOptions};
-use crate::config::{self, Config, Runner, RunnerKind, Surroundings};
+use crate::config::{self, Config, FilesBackend, Runner, RunnerKind, Surroundings};
 use crate::data_dir;
 use crate::operations::Catalogue;
 use crate::runner::LocalCommand;
@@ -59,6 +59,7 @@ pub(crate) async fn run(
         }
         Err(error) => findings.push(Err(chain(&error))),
     }
+    findings.extend(bucket(&local.config).await);
     let (launches, warnings) = launches(&local.config, &operations);
     findings.extend(launches);
     for runner in &local.config.runners {
@@ -69,6 +70,18 @@ pub(crate) async fn run(
         output.note(&format!("warning: {warning}"));
     }
     told(findings, output)
+}
+
+/// Whether the bucket can be used, if files are kept in one.
+async fn bucket(config: &Config) -> Option<Finding> {
+    let FilesBackend::S3(s3) = &config.files.backend else {
+        return None;
+    };
+    let usable = prospect::bucket(s3).await;
+    Some(match usable {
+        Ok(_) => Ok(format!("files      in the bucket {}", s3.bucket)),
+        Err(error) => Err(chain(&error)),
+    })
 }
 
 /// What is right goes to standard output, then what is wrong to standard error.

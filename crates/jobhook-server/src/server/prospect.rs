@@ -8,11 +8,14 @@
 use std::sync::Arc;
 
 use jobhook::Operations;
+use jobhook_engine::blob::BlobStore;
 use jobhook_engine::check_schedule;
 use jobhook_engine::files::{DeclaredStore, Stores};
 use jobhook_engine::runner::{Runner, TypeFilter};
 
 use super::StartError;
+#[cfg(feature = "s3")]
+use crate::blob::s3::S3Blobs;
 use crate::config::{self, Config, RunnerKind};
 use crate::operations::Catalogue;
 use crate::runner::{LocalRunner, ServiceRunner};
@@ -68,6 +71,23 @@ pub(crate) fn stores(config: &Config) -> Result<Stores, StartError> {
         create: store.create,
     });
     Ok(Stores::new(declared.collect())?)
+}
+
+/// The bucket of a configuration, once it has shown that it can be used.
+///
+/// # Errors
+///
+/// [`StartError::S3`]; `NoS3` where this program has no S3.
+#[cfg(feature = "s3")]
+pub(crate) async fn bucket(s3: &config::S3Files) -> Result<Arc<dyn BlobStore>, StartError> {
+    let blobs = S3Blobs::open(s3)?;
+    blobs.check().await?;
+    Ok(Arc::new(blobs))
+}
+
+#[cfg(not(feature = "s3"))]
+pub(crate) async fn bucket(_: &config::S3Files) -> Result<Arc<dyn BlobStore>, StartError> {
+    Err(StartError::NoS3)
 }
 
 /// The runners of the configuration, in its order; and one for operations, if none is there.

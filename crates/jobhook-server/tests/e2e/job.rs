@@ -3,8 +3,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jobhook_protocol::{SecretKey, sign_v1, sign_webda};
-use serde_json::Value;
+use jobhook_protocol::{Digester, SecretKey, sign_v1, sign_webda};
+use serde_json::{Value, json};
 
 use crate::client::Connection;
 use crate::processes::until;
@@ -81,6 +81,17 @@ impl<'a> Job<'a> {
         request.extend(bytes);
         let (status, answer) = Connection::open(self.server.address()).ask(&request);
         assert_eq!(status, 204, "{answer}");
+    }
+
+    /// Leaves a file among the outputs of its action.
+    pub(crate) fn leave(&self, bytes: &[u8]) {
+        let digests = Digester::of(bytes);
+        let (hash, challenge) = (digests.md5.to_string(), digests.challenge.to_string());
+        let body = json!({"hash": hash, "challenge": challenge}).to_string();
+        let target = format!("/upload/actions/{}/outputs", self.id);
+        let (status, opened) = self.ask("PUT", &target, &body);
+        assert_eq!(status, 200, "{opened}");
+        self.send(&opened, bytes);
     }
 
     fn signed(&self, method: &str, target: &str, body: &str) -> Vec<u8> {

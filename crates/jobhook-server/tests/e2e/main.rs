@@ -5,6 +5,8 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod cancel;
 mod check;
 mod client;
@@ -13,6 +15,9 @@ mod file_commands;
 mod files;
 mod housekeeping;
 mod job;
+#[cfg(feature = "s3")]
+#[path = "../support/moto.rs"]
+mod moto_server;
 mod operations;
 mod outcomes;
 mod processes;

@@ -143,13 +143,13 @@ async fn a_bucket_that_cannot_be_used_is_told_with_the_reason() {
         let blobs = S3Blobs::open(&settings(address, bucket, "")).unwrap();
         blobs.check().await.unwrap_err()
     };
-    let error = check(&free.address, "others").await;
+    let error = check(free.address(), "others").await;
     assert!(matches!(error, S3Error::NoBucket { .. }), "{error:?}");
     assert_eq!(
         error.to_string(),
         "files.s3: there is no bucket `others` at this endpoint and in this region"
     );
-    let error = check(&strict.address, "jobs").await;
+    let error = check(strict.address(), "jobs").await;
     assert!(matches!(error, S3Error::Denied { .. }), "{error:?}");
     let error = check(&nowhere, "jobs").await;
     assert!(matches!(error, S3Error::Unreachable { .. }), "{error:?}");
