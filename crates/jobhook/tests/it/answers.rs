@@ -6,7 +6,7 @@ use jobhook::protocol::SecretKey;
 use jobhook::testing::{Behaviour, FakeHook};
 use jobhook::{Report, Status};
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, hook_of_the_original};
 
 #[track_caller]
 fn ends_with(hook: &FakeHook, code: &str, says: &str) {
@@ -61,14 +61,6 @@ fn a_key_with_latin_1_characters_signs() {
     environment.secret_key = SecretKey::from_text("clé ÿ").unwrap();
     hook.set_environment(environment);
     hook.job().build().unwrap().succeed(&()).unwrap();
-}
-
-fn hook_of_the_original() -> FakeHook {
-    let hook = FakeHook::start().unwrap();
-    let mut environment = hook.environment();
-    environment.attempt = None;
-    hook.set_environment(environment);
-    hook
 }
 
 #[test]

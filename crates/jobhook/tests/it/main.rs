@@ -8,6 +8,7 @@
 mod answers;
 mod bad_input;
 mod cancel;
+mod downloads;
 mod end;
 mod heartbeat;
 #[cfg(feature = "tracing")]
@@ -19,3 +20,4 @@ mod server;
 mod spool;
 mod support;
 mod tls;
+mod uploads;

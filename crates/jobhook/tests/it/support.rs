@@ -21,3 +21,17 @@ pub(crate) fn numbers(hook: &FakeHook) -> Vec<u64> {
 pub(crate) fn lines(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("line {number}")).collect()
 }
+
+/// A hook whose jobs speak webda.
+pub(crate) fn hook_of_the_original() -> FakeHook {
+    let hook = FakeHook::start().unwrap();
+    let mut environment = hook.environment();
+    environment.attempt = None;
+    hook.set_environment(environment);
+    hook
+}
+
+/// Bytes of which no two blocks in a row are alike.
+pub(crate) fn pattern(size: usize) -> Vec<u8> {
+    (0..=250).cycle().take(size).collect()
+}
