@@ -27,8 +27,12 @@ const BATCH: usize = 1 << 20;
 /// So many bytes are hashed where they stand: a thread would take longer to wake.
 const AT_ONCE: usize = 64 << 10;
 
+/// So many chunks are made one: each costs memory of its own, however short it is, and how long
+/// they are is the sender's choice.
+const LOOSE: usize = 1024;
+
 /// After how many bytes it is asked anew whether there is room.
-const ASKED_EVERY: u64 = 64 << 20;
+const ASKED_EVERY: u64 = 16 << 20;
 
 /// One transfer of bytes to the server. One that is dropped leaves nothing.
 #[must_use = "what was pushed is kept only by `finish`"]
@@ -38,6 +42,8 @@ pub struct Intake {
     work: Work,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
+    /// How many of those that are gathered were made of many.
+    packed: usize,
     received: u64,
     /// How many bytes there may be, and what it means if there are more.
     most: u64,
@@ -146,13 +152,13 @@ impl Files {
         Ok(action)
     }
 
-    /// Whether one more file of so many bytes may come.
-    pub(super) async fn may_take(&self, bytes: u64) -> Result<(), FilesError> {
+    /// Whether one file may have so many bytes.
+    pub(super) fn may_have(&self, bytes: u64) -> Result<(), FilesError> {
         let most = self.0.settings.max_file;
         if bytes > most {
             return Err(FilesError::TooLarge { most });
         }
-        self.has_room(bytes).await
+        Ok(())
     }
 
     async fn begin(
@@ -162,9 +168,10 @@ impl Files {
         announced: Option<u64>,
     ) -> Result<Intake, FilesError> {
         let announced = expected.or(announced);
-        self.may_take(announced.unwrap_or(0)).await?;
-        let mut share = self.0.room.share();
-        share.grow(announced.unwrap_or(0));
+        let bytes = announced.unwrap_or(0);
+        self.may_have(bytes)?;
+        let share = self.0.room.share(bytes);
+        self.has_room(0).await?;
         let state = State {
             writer: self.0.settings.blobs.begin().await?,
             digester: Digester::new(),
@@ -175,6 +182,7 @@ impl Files {
             work: Work::Here(Box::new(state)),
             gathered: Vec::new(),
             gathered_bytes: 0,
+            packed: 0,
             received: 0,
             most: announced.unwrap_or(self.0.settings.max_file),
             announced,
@@ -200,13 +208,17 @@ impl Intake {
                 None => FilesError::TooLarge { most: self.most },
             });
         }
-        self.share.grow(self.received);
+        self.share.arrive(chunk.len() as u64);
         if self.received - self.asked_at >= ASKED_EVERY {
-            self.asked_at = self.received;
-            self.files.has_room(0).await?;
+            self.ask_for_room().await?;
         }
         self.gathered_bytes += chunk.len();
         self.gathered.push(chunk);
+        if self.gathered.len() - self.packed >= LOOSE {
+            let loose = self.gathered.split_off(self.packed);
+            self.gathered.push(loose.concat().into());
+            self.packed = self.gathered.len();
+        }
         if self.gathered_bytes >= BATCH {
             let state = self.state().await?;
             let batch = self.batch();
@@ -229,6 +241,9 @@ impl Intake {
                 self.received
             )));
         }
+        if self.announced.is_none() && self.received > self.asked_at {
+            self.ask_for_room().await?;
+        }
         let mut state = self.state().await?;
         if self.gathered_bytes > 0 {
             let batch = self.batch();
@@ -249,8 +264,14 @@ impl Intake {
         }
     }
 
+    async fn ask_for_room(&mut self) -> Result<(), FilesError> {
+        self.asked_at = self.received;
+        self.files.has_room(0).await
+    }
+
     fn batch(&mut self) -> Vec<Bytes> {
         self.gathered_bytes = 0;
+        self.packed = 0;
         std::mem::take(&mut self.gathered)
     }
 

@@ -2,7 +2,7 @@
 //! goes on.
 //!
 //! What is on its way counts as if it were there, so that many transfers at once cannot take
-//! together what none may take alone.
+//! together what none may take alone: a transfer first counts, and asks then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,39 +12,63 @@ use super::error::FilesError;
 
 /// What is on its way.
 #[derive(Debug, Default)]
-pub(super) struct Room {
-    coming: Arc<AtomicU64>,
+pub(super) struct Room(Arc<Tally>);
+
+#[derive(Debug, Default)]
+struct Tally {
+    /// The bytes of all transfers, those that were announced and are still to come among them.
+    coming: AtomicU64,
+    /// How many of them have come, and so take their room on the disk already.
+    come: AtomicU64,
 }
 
 /// The part of one transfer.
 #[derive(Debug)]
 pub(super) struct Share {
-    coming: Arc<AtomicU64>,
-    bytes: u64,
+    tally: Arc<Tally>,
+    coming: u64,
+    come: u64,
 }
 
 impl Room {
-    pub(super) fn share(&self) -> Share {
+    /// The part of a transfer that announces so many bytes.
+    pub(super) fn share(&self, announced: u64) -> Share {
+        self.0.coming.fetch_add(announced, Ordering::Relaxed);
         Share {
-            coming: Arc::clone(&self.coming),
-            bytes: 0,
+            tally: Arc::clone(&self.0),
+            coming: announced,
+            come: 0,
         }
+    }
+
+    fn coming(&self) -> u64 {
+        self.0.coming.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes are still to come, as far as that was said.
+    fn outstanding(&self) -> u64 {
+        let come = self.0.come.load(Ordering::Relaxed);
+        self.coming().saturating_sub(come)
     }
 }
 
 impl Share {
-    /// Counts up to `bytes` in all.
-    pub(super) fn grow(&mut self, bytes: u64) {
-        if let Some(more) = bytes.checked_sub(self.bytes) {
-            self.coming.fetch_add(more, Ordering::Relaxed);
-            self.bytes = bytes;
+    /// So many more bytes have come.
+    pub(super) fn arrive(&mut self, bytes: u64) {
+        self.come += bytes;
+        // First, or somebody might see more that has come than what is coming.
+        if let Some(unannounced) = self.come.checked_sub(self.coming) {
+            self.tally.coming.fetch_add(unannounced, Ordering::Relaxed);
+            self.coming = self.come;
         }
+        self.tally.come.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.coming.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.tally.come.fetch_sub(self.come, Ordering::Relaxed);
+        self.tally.coming.fetch_sub(self.coming, Ordering::Relaxed);
     }
 }
 
@@ -52,14 +76,9 @@ impl Files {
     /// Whether there is room for what is on its way and `more` bytes.
     pub(super) async fn has_room(&self, more: u64) -> Result<(), FilesError> {
         let settings = &self.0.settings;
-        let wanted = self
-            .0
-            .room
-            .coming
-            .load(Ordering::Relaxed)
-            .saturating_add(more);
         if let Some(total) = settings.total_bytes {
             let stored = self.0.store.stored_bytes().await?;
+            let wanted = self.0.room.coming().saturating_add(more);
             if stored.saturating_add(wanted) > total {
                 return Err(FilesError::NoRoom(
                     "the server stores as many bytes of files as it may",
@@ -68,11 +87,13 @@ impl Files {
         }
         if settings.min_free > 0
             && let Some(room) = settings.blobs.room().await?
-            && room.saturating_sub(more) < settings.min_free
         {
-            return Err(FilesError::NoRoom(
-                "the disk of the server's file storage is nearly full",
-            ));
+            let wanted = self.0.room.outstanding().saturating_add(more);
+            if room.saturating_sub(wanted) < settings.min_free {
+                return Err(FilesError::NoRoom(
+                    "the disk of the server's file storage is nearly full",
+                ));
+            }
         }
         Ok(())
     }

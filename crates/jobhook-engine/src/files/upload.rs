@@ -138,7 +138,8 @@ impl Files {
         fields: FileFields,
     ) -> Result<Opened, FilesError> {
         let bytes = size.unwrap_or(0);
-        self.may_take(bytes).await?;
+        self.may_have(bytes)?;
+        self.has_room(bytes).await?;
         self.fits(&allowed.property, bytes).await?;
         let put = Put {
             by: by.into(),

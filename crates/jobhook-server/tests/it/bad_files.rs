@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobhook_engine::blob::BlobStore;
-use jobhook_engine::file::ObjectLimits;
 use jobhook_engine::files::FileSettings;
 use jobhook_engine::memory_blobs::MemoryBlobs;
 use jobhook_server::http::HttpLimits;
@@ -36,7 +35,7 @@ async fn count(blobs: &MemoryBlobs) -> usize {
 }
 
 impl Server {
-    async fn nothing_is_left(&self, job: &Job, blobs: &MemoryBlobs) {
+    pub(crate) async fn nothing_is_left(&self, job: &Job, blobs: &MemoryBlobs) {
         assert_eq!(self.left(job).await, 0);
         assert_eq!(self.stored_bytes().await, 0);
         assert_eq!(count(blobs).await, 0, "bytes without an owner");
@@ -409,73 +408,33 @@ async fn a_close_that_names_other_bytes_forgets_what_came() {
 }
 
 #[tokio::test]
-async fn quotas_are_told_before_the_bytes_are_sent() {
-    let setup = Setup {
-        files: FileSettings {
-            max_file: 100,
-            object: ObjectLimits {
-                files: 2,
-                bytes: 150,
-            },
-            total_bytes: Some(220),
-            ..FileSettings::default()
-        },
-        ..Setup::default()
-    };
-    let server = Server::with(setup).await;
+async fn the_address_of_a_transfer_is_the_servers_own_whatever_a_client_calls_it() {
+    let server = Server::start().await;
     let job = server.job().await;
-    let ask = async |job: &Job, bytes: &[u8]| {
-        let Known {
-            hash, challenge, ..
-        } = known(bytes);
-        let body = json!({"hash": hash, "challenge": challenge, "size": bytes.len()});
-        server
-            .ask_webda(job, "PUT", &outputs(job), &body.to_string())
-            .await
+    server.leave(&job, b"x").await;
+    let ask = async |method: &str, target: &str, body: &str| {
+        let signed = job.webda(server.now());
+        let mut text = format!("{method} /async{target} HTTP/1.1\r\nHost: elsewhere.example\r\n");
+        let named = [
+            ("X-Forwarded-Host", "elsewhere.example"),
+            ("X-Forwarded-Proto", "https"),
+            ("Forwarded", "host=elsewhere.example;proto=https"),
+        ];
+        for (name, value) in signed.headers().into_iter().chain(named) {
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let mut wire = server.connect().await;
+        wire.send(text).await;
+        wire.answer().await.expect(200)
     };
-    ask(&job, &[0; 101]).await.refusal(413, "file_too_large");
-    let opened = server.open(&job, &[0; 101]).await;
-    server
-        .send(&opened, &[0; 101])
-        .await
-        .refusal(413, "file_too_large");
-    server.leave(&job, &[1; 100]).await;
-    ask(&job, &[2; 51]).await.refusal(413, "quota_exceeded");
-    let opened = server.open(&job, &[2; 51]).await;
-    server
-        .send(&opened, &[2; 51])
-        .await
-        .refusal(413, "quota_exceeded");
-    server.leave(&job, &[3; 10]).await;
-    ask(&job, b"").await.refusal(413, "quota_exceeded");
-    let other = server.job().await;
-    server.leave(&other, &[4; 100]).await;
-    ask(&other, &[5; 11]).await.refusal(507, "storage_full");
-    let opened = server.open(&other, &[5; 11]).await;
-    server
-        .send(&opened, &[5; 11])
-        .await
-        .refusal(507, "storage_full");
-    assert_eq!(server.stored_bytes().await, 210);
-}
-
-#[tokio::test]
-async fn a_full_disk_is_told_and_leaves_nothing() {
-    let blobs = Arc::new(MemoryBlobs::default().with_capacity(1_000));
-    let setup = Setup {
-        files: FileSettings {
-            blobs: blobs.clone(),
-            ..FileSettings::default()
-        },
-        ..Setup::default()
-    };
-    let server = Server::with(setup).await;
-    let job = server.job().await;
-    let opened = server.open(&job, &[1; 1_001]).await;
-    server
-        .send(&opened, &[1; 1_001])
-        .await
-        .refusal(507, "storage_full");
-    server.nothing_is_left(&job, &blobs).await;
-    server.leave(&job, &[1; 1_000]).await;
+    let Known {
+        hash, challenge, ..
+    } = known(BYTES);
+    let body = json!({"hash": hash, "challenge": challenge}).to_string();
+    let opened = ask("PUT", &outputs(&job), &body).await;
+    server.path_of(opened["url"].as_str().unwrap());
+    let target = format!("/download/actions/{}/outputs/0", job.id);
+    let located = ask("GET", &target, "").await;
+    server.path_of(located["Location"].as_str().unwrap());
 }

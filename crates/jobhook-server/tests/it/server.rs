@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     /// The runner's jobs must sign.
     pub(crate) strict: bool,
     pub(crate) started: bool,
+    /// Another store than one in memory.
+    pub(crate) store: Option<Arc<dyn Store>>,
 }
 
 impl Default for Setup {
@@ -59,6 +61,7 @@ impl Default for Setup {
             files: FileSettings::default(),
             strict: false,
             started: true,
+            store: None,
         }
     }
 }
@@ -83,7 +86,7 @@ pub(crate) struct Server {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) closing: CancellationToken,
     pub(crate) serving: JoinHandle<()>,
-    store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn Store>,
     jobs: Mutex<mpsc::UnboundedReceiver<HandJob>>,
 }
 
@@ -94,7 +97,8 @@ impl Server {
 
     pub(crate) async fn with(setup: Setup) -> Server {
         let clock = Arc::new(TestClock::at(Timestamp(NOW)));
-        let store = Arc::new(MemoryStore::new(setup.log));
+        let in_memory = || Arc::new(MemoryStore::new(setup.log)) as Arc<dyn Store>;
+        let store = setup.store.unwrap_or_else(in_memory);
         let mut types = vec!["Any".to_owned(), EVERY_OPERATION.to_owned()];
         setup.catalogue.expand(&mut types);
         let only = TypeFilter::only(types);
