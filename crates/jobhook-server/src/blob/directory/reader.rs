@@ -1,15 +1,16 @@
 //! Reads a blob: while one piece is used, the next is read into memory that was used before.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use jobhook_engine::blob::{BlobError, BlobName};
+use nix::fcntl::OFlag;
 use tokio::task::{self, JoinHandle};
 
 use super::failed;
@@ -35,7 +36,11 @@ pub(super) async fn read(
 ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
     let name = name.clone();
     let opened = task::spawn_blocking(move || {
-        let file = File::open(root.path(&name)?)?;
+        // A link is none of ours, wherever it leads.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(root.path(&name)?)?;
         if range.end > file.metadata()?.len() {
             return Err(ErrorKind::NotFound.into());
         }

@@ -139,6 +139,28 @@ async fn no_name_leads_out_of_the_directory() {
 }
 
 #[tokio::test]
+async fn no_link_leads_out_of_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = open(directory.path()).await;
+    let name = Shelf::new(Arc::new(blobs.clone())).put(b"abc").await;
+    let outside = directory.path().join("secret");
+    fs::write(&outside, "secret").unwrap();
+    let shelf = directory.path().join("files").join(&name.0[..2]);
+    let place = shelf.join(&name.0);
+    fs::remove_file(&place).unwrap();
+    std::os::unix::fs::symlink(&outside, &place).unwrap();
+    let read = blobs.read(&name, 0..1).await.map(drop);
+    assert!(matches!(read, Err(BlobError::Unavailable(_))), "{read:?}");
+    // In `temp` as well: what a server finds there is removed, and not what it leads to.
+    let link = directory.path().join("files/temp/link");
+    std::os::unix::fs::symlink(&outside, &link).unwrap();
+    blobs.clear_unfinished().await.unwrap();
+    blobs.delete(&name).await.unwrap();
+    assert!(fs::symlink_metadata(&place).is_err() && fs::symlink_metadata(&link).is_err());
+    assert_eq!(fs::read(&outside).unwrap(), b"secret");
+}
+
+#[tokio::test]
 async fn what_is_not_a_blob_is_not_listed() {
     let directory = tempfile::tempdir().unwrap();
     let blobs = open(directory.path()).await;
