@@ -21,7 +21,7 @@ const KILLS: u64 = 200;
 const SIZE: usize = 600_000;
 
 /// Everything below a directory, by its path from there.
-fn below(directory: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn below(directory: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut open = vec![directory.to_owned()];
     while let Some(next) = open.pop() {
@@ -50,7 +50,7 @@ impl Drawn {
 }
 
 /// The head of the request that the bytes follow.
-fn head(opened: &Value, size: usize) -> Vec<u8> {
+pub(crate) fn head(opened: &Value, size: usize) -> Vec<u8> {
     let url = opened["url"].as_str().unwrap();
     let path = &url[url.find("/async").unwrap()..];
     format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n").into_bytes()
@@ -122,6 +122,12 @@ fn a_server_that_is_killed_while_files_come_leaves_whole_files_and_nothing_else(
     }
     assert!(wholes > 0, "no upload was ever done in time");
     assert!(wholes < KILLS, "no upload was ever cut");
+    for file in files(&server, &id) {
+        let path = format!("/api/v1/actions/{id}/files/outputs/{}", file["index"]);
+        let bytes = Connection::open(server.address()).bytes(&path);
+        let sha256 = Digester::of(&bytes).sha256.to_string();
+        assert_eq!(file["sha256"], sha256, "what was there once is still there");
+    }
     Job::of(&server, &id, 1).exit(0);
 }
 

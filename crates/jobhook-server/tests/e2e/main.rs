@@ -13,6 +13,7 @@ mod client;
 mod command;
 mod file_commands;
 mod files;
+mod full_disk;
 mod housekeeping;
 mod job;
 #[cfg(feature = "s3")]

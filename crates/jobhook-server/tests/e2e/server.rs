@@ -100,6 +100,18 @@ impl Server {
         server
     }
 
+    /// Starts `program`, which becomes a server, in a folder that is there.
+    pub(crate) fn start_in(folder: Folder, program: PathBuf) -> Server {
+        let mut server = Server {
+            running: None,
+            program,
+            listen: ([127, 0, 0, 1], 0).into(),
+            folder,
+        };
+        server.start_again();
+        server
+    }
+
     /// The directory of its configuration, in which its jobs start.
     pub(crate) fn dir(&self) -> &Path {
         self.folder.0.path()
