@@ -5,6 +5,7 @@
 //! jobhook-benches launch      jobs a second, against a bare spawn-and-wait loop
 //! jobhook-benches children    memory of a running child
 //! jobhook-benches files       small files a second; a big one down, against nginx
+//! jobhook-benches big-file    memory of server and clients that move a file of 4 GiB
 //! jobhook-benches operations  operations a second inside the server
 //! jobhook-benches scheduled   what a million scheduled actions cost
 //! ```
@@ -16,6 +17,7 @@
 //! binary `jobhook` beside this one, as a user starts it.
 
 mod bare_handler;
+mod big_file;
 mod children;
 mod client;
 mod files;
@@ -56,11 +58,13 @@ async fn bench() -> anyhow::Result<()> {
         Some("launch") => launch::run().await,
         Some("children") => children::run().await,
         Some("files") => files::run().await,
+        Some("big-file") => big_file::run(&arguments.next().unwrap_or("4".to_owned())).await,
         Some("operations") => operations::run().await,
         Some("scheduled") => scheduled::run().await,
         // The parts that run as processes of their own.
         Some("reporters") => reporters::run_as_job().await,
         Some("leave-files") => files::leave_as_job().await,
+        Some("carry") => big_file::carry(&arguments.next().context("a folder")?).await,
         Some("load") => hook::print_load().await,
         Some("bare-handler") => bare_handler::serve().await,
         Some("created-handler") => {
@@ -71,7 +75,7 @@ async fn bench() -> anyhow::Result<()> {
             launch::note_first_instruction(&arguments.next().context("a file")?)
         }
         _ => bail!(
-            "usage: jobhook-benches hook | launch | children | files | operations | scheduled"
+            "usage: jobhook-benches hook | launch | children | files | big-file | operations | scheduled"
         ),
     }
 }
