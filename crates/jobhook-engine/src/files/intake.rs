@@ -266,7 +266,11 @@ impl Intake {
 
     async fn ask_for_room(&mut self) -> Result<(), FilesError> {
         self.asked_at = self.received;
-        self.files.has_room(0).await
+        match self.announced {
+            // It was counted as a whole when it began.
+            Some(_) => self.files.has_disk(0).await,
+            None => self.files.has_room(0).await,
+        }
     }
 
     fn batch(&mut self) -> Vec<Bytes> {

@@ -75,8 +75,7 @@ impl Drop for Share {
 impl Files {
     /// Whether there is room for what is on its way and `more` bytes.
     pub(super) async fn has_room(&self, more: u64) -> Result<(), FilesError> {
-        let settings = &self.0.settings;
-        if let Some(total) = settings.total_bytes {
+        if let Some(total) = self.0.settings.total_bytes {
             let stored = self.0.store.stored_bytes().await?;
             let wanted = self.0.room.coming().saturating_add(more);
             if stored.saturating_add(wanted) > total {
@@ -85,6 +84,12 @@ impl Files {
                 ));
             }
         }
+        self.has_disk(more).await
+    }
+
+    /// Whether the disk has room for it, which is not this server's alone to fill.
+    pub(super) async fn has_disk(&self, more: u64) -> Result<(), FilesError> {
+        let settings = &self.0.settings;
         if settings.min_free > 0
             && let Some(room) = settings.blobs.room().await?
         {
