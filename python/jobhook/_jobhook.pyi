@@ -1,14 +1,21 @@
 """What is written in Rust. The package's other modules say how it is used."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Generic, TypeAlias, TypedDict, TypeVar, final, type_check_only
 
 _T = TypeVar("_T")
 _Path: TypeAlias = str | os.PathLike[str]
-_Wanted: TypeAlias = tuple[str, Any, int | None, float | None, bool]
+_Place: TypeAlias = tuple[str, str, str]
+# Name, media type, metadata.
+_Fields: TypeAlias = tuple[str | None, str | None, dict[str, Any] | None]
+_Source: TypeAlias = Any
+_OnProgress: TypeAlias = Callable[[int, int | None], object]
 
 __all__ = [
+    "LaunchFile",
+    "NativeFiles",
     "NativeFollower",
     "NativeHook",
     "NativeJob",
@@ -19,12 +26,15 @@ __all__ = [
     "__version__",
     "attempt_key",
     "check_job",
+    "download_from",
+    "file_names",
     "job_headers",
     "read_environment",
     "send_status",
     "sign_v1",
     "sign_webda",
     "status_after",
+    "upload_to",
     "verify",
 ]
 
@@ -71,6 +81,7 @@ class NativeJob:
     def flush(self, limit: float | None) -> None: ...
     def close(self) -> None: ...
     def check(self) -> None: ...
+    def heed(self) -> bool: ...
     def cancel(self, why: str) -> None: ...
     def error(self) -> BaseException | None: ...
 
@@ -97,12 +108,72 @@ class Steps(Generic[_T]):
     def __next__(self) -> _T: ...
 
 @final
+class NativeFiles:
+    """The files of one property."""
+
+    def __new__(cls, job: NativeJob, store: str, uuid: str, property: str) -> NativeFiles: ...
+    def upload(
+        self,
+        source: _Source,
+        fields: _Fields,
+        progress: _OnProgress | None,
+        heeds: bool,
+        stop: Stop | None,
+    ) -> tuple[int, str | None, str | None, bool] | None: ...
+    def look(self, index: int) -> str | None: ...
+    def download(
+        self,
+        index: int,
+        path: _Path,
+        is_directory: bool,
+        progress: _OnProgress | None,
+        heeds: bool,
+        stop: Stop | None,
+    ) -> tuple[Path, str] | None: ...
+    def read(
+        self, index: int, progress: _OnProgress | None, heeds: bool, stop: Stop | None
+    ) -> bytes | None: ...
+
+@final
+class LaunchFile:
+    """A file that an action is to be launched with, from `Launcher.upload`: once, within an hour."""
+
+@final
+@type_check_only
+class Wanted(TypedDict):
+    """What to launch."""
+
+    what: str
+    is_operation: bool
+    arguments: Any
+    attempts: int | None
+    timeout: float | None
+    files: list[LaunchFile]
+    grants: list[tuple[str, str, str, str]]
+
+@final
 class NativeLauncher:
     """Speaks to a server."""
 
     def __new__(cls, url: str, *, token: str | None, ca_file: _Path | None) -> NativeLauncher: ...
-    def launch(self, wanted: _Wanted) -> str: ...
-    def launch_many(self, wanted: Sequence[_Wanted]) -> str: ...
+    def launch(self, wanted: Wanted) -> str: ...
+    def launch_many(self, wanted: Sequence[Wanted]) -> str: ...
+    def upload(
+        self,
+        source: _Source,
+        fields: _Fields,
+        progress: _OnProgress | None,
+        stop: Stop | None,
+    ) -> LaunchFile | None: ...
+    def files(self, uuid: str, cursor: str | None) -> str: ...
+    def download(
+        self,
+        uuid: str,
+        file: str,
+        path: _Path,
+        progress: _OnProgress | None,
+        stop: Stop | None,
+    ) -> bool: ...
     def show(self, uuid: str) -> str: ...
     def list(
         self, statuses: Sequence[str], type_: str | None, limit: int | None, cursor: str | None
@@ -141,6 +212,8 @@ class NativeHook:
     def behave(self, name: str, detail: str | None) -> None: ...
     def go_away(self) -> None: ...
     def come_back(self) -> None: ...
+    def add_file(self, place: _Place, fields: _Fields, bytes: bytes) -> None: ...
+    def files(self, place: _Place) -> list[tuple[str | None, str, str, bytes]]: ...
     def reports(self) -> list[str]: ...
     def lines(self) -> list[str]: ...
     def status(self) -> str | None: ...
@@ -152,6 +225,13 @@ class NativeHook:
 def check_job(variables: Mapping[str, str]) -> None: ...
 def job_headers(variables: Mapping[str, str]) -> dict[str, str]: ...
 def send_status(variables: Mapping[str, str], data: str | None) -> Any: ...
+def download_from(
+    variables: Mapping[str, str], place: _Place, index: int, dirpath: _Path
+) -> tuple[Path, bool]: ...
+def upload_to(
+    variables: Mapping[str, str], place: _Place, filepath: _Path, metadata: dict[str, Any]
+) -> bool: ...
+def file_names(files: Sequence[str]) -> list[str]: ...
 def read_environment(variables: Mapping[str, str]) -> dict[str, Any]:
     """What a job finds among these variables (clauses ENV-1 and following).
 

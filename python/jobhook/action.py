@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Action", "Attempt", "Back", "Cancel", "Gap", "LogLine", "Lost", "Witness"]
+__all__ = ["Action", "ActionFile", "Attempt", "Back", "Cancel", "Gap", "LogLine", "Lost", "Witness"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,36 @@ class Action:
 
 
 @dataclass(frozen=True)
+class ActionFile:
+    """A file that an action was launched with or that it left.
+
+    Attributes:
+        property: `inputs` or `outputs`.
+        index: Its number there, from 0.
+        name: Its name, which is no path; `None` if it has none.
+        mimetype: Its media type.
+        size: How many bytes it has.
+        md5: Of its content, in hex.
+        sha256: Of its content, in hex.
+        metadata: What else is known of it, any JSON object.
+        attempt: Which attempt left it; `None` if it was launched with.
+        created_at: When it was attached; it has a time zone.
+    """
+
+    property: str
+    index: int
+    name: str | None
+    mimetype: str
+    size: int
+    md5: str
+    sha256: str
+    metadata: dict[str, Any]
+    attempt: int | None
+    created_at: datetime
+    _text: str = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class LogLine:
     """A line of a log.
 
@@ -185,6 +215,12 @@ def lines_of(text: str) -> list[LogLine]:
     return [_line(found) for found in json.loads(text)]
 
 
+def files_of(text: str) -> tuple[list[ActionFile], str | None]:
+    """The files of a page of a list, and the cursor of the next page."""
+    found = json.loads(text)
+    return [_file(file) for file in found["files"]], found.get("next")
+
+
 def _action(found: dict[str, Any]) -> Action:
     cancel = found.get("cancel")
     witness = found.get("witness")
@@ -243,6 +279,22 @@ def _line(found: dict[str, Any]) -> LogLine:
         attempt=found["attempt"],
         source=found["source"],
         text=found["text"],
+    )
+
+
+def _file(found: dict[str, Any]) -> ActionFile:
+    return ActionFile(
+        property=found["property"],
+        index=found["index"],
+        name=found.get("name"),
+        mimetype=found["mimetype"],
+        size=found["size"],
+        md5=found["md5"],
+        sha256=found["sha256"],
+        metadata=found.get("metadata", {}),
+        attempt=found.get("attempt"),
+        created_at=_known_time(found["createdAt"]),
+        _text=json.dumps(found),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, TypeVar
 
     from ._jobhook import NativeJob, Receipt
+    from .async_files import AsyncFiles
 
     T = TypeVar("T")
 
@@ -121,6 +122,22 @@ class AsyncJob:
     @results.setter
     def results(self, value: Any) -> None:
         self._job.results = value
+
+    @property
+    def inputs(self) -> AsyncFiles:
+        """The files that the action was launched with. As `Job.inputs`."""
+        return self.files("actions", self.id, "inputs")
+
+    @property
+    def outputs(self) -> AsyncFiles:
+        """The files that were left with the action. As `Job.outputs`."""
+        return self.files("actions", self.id, "outputs")
+
+    def files(self, store: str, uuid: str, property: str) -> AsyncFiles:
+        """The files of any property, which the launch must have granted. As `Job.files`."""
+        from .async_files import AsyncFiles
+
+        return AsyncFiles(self._job.files(store, uuid, property))
 
     def report(
         self,

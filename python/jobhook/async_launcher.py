@@ -6,18 +6,21 @@ import asyncio
 
 from ._jobhook import Stop
 from .action import action_of
-from .launcher import Launch, Launcher, not_over, seen_of
+from .async_files import in_loop, stoppable
+from .files import checked
+from .launcher import Launch, Launcher, not_over, path_of, paths_of, seen_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterable
-    from typing import Any, TypeVar
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+    from typing import Any
 
-    from .action import Action, LogLine
-    from .launcher import Seen
-
-    T = TypeVar("T")
+    from ._jobhook import LaunchFile
+    from .action import Action, ActionFile, LogLine
+    from .files import OnProgress, Source
+    from .launcher import File, Grant, Seen
 
 __all__ = ["AsyncLauncher"]
 
@@ -43,10 +46,19 @@ class AsyncLauncher:
         *,
         attempts: int | None = None,
         timeout: float | None = None,
+        files: Iterable[File] | File = (),
+        grants: Iterable[Grant] = (),
     ) -> Action:
         """Launches an action."""
-        launch = self._launcher.launch
-        return await asyncio.to_thread(launch, type, arguments, attempts=attempts, timeout=timeout)
+        return await asyncio.to_thread(
+            self._launcher.launch,
+            type,
+            arguments,
+            attempts=attempts,
+            timeout=timeout,
+            files=files,
+            grants=grants,
+        )
 
     async def launch_operation(
         self,
@@ -55,14 +67,74 @@ class AsyncLauncher:
         *,
         attempts: int | None = None,
         timeout: float | None = None,
+        files: Iterable[File] | File = (),
+        grants: Iterable[Grant] = (),
     ) -> Action:
         """Launches an operation by its name."""
-        launch = self._launcher.launch_operation
-        return await asyncio.to_thread(launch, id, input, attempts=attempts, timeout=timeout)
+        return await asyncio.to_thread(
+            self._launcher.launch_operation,
+            id,
+            input,
+            attempts=attempts,
+            timeout=timeout,
+            files=files,
+            grants=grants,
+        )
 
     async def launch_many(self, launches: Iterable[Launch]) -> list[Action]:
         """Launches up to 1,000 actions: all of them, or none."""
         return await asyncio.to_thread(self._launcher.launch_many, launches)
+
+    async def upload(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        mimetype: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        progress: OnProgress | None = None,
+    ) -> LaunchFile:
+        """Uploads a file that an action is to be launched with. May be cancelled."""
+        stop, seen, fields = Stop(), in_loop(progress), (name, mimetype, metadata)
+        given = checked(source)
+        upload = self._native.upload
+        file = await stoppable(stop, lambda: upload(given, fields, seen, stop))
+        assert file is not None
+        return file
+
+    async def files(self, uuid: str, *, property: str | None = None) -> AsyncIterator[ActionFile]:
+        """The files of an action."""
+        found = self._launcher.files(uuid, property=property)
+        while (file := await asyncio.to_thread(next, found, None)) is not None:
+            yield file
+
+    async def download(
+        self,
+        uuid: str,
+        file: ActionFile,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        progress: OnProgress | None = None,
+    ) -> Path:
+        """Downloads a file of an action, and tells where it is. May be cancelled."""
+        return await self._download(uuid, file, path_of(file, path), in_loop(progress))
+
+    async def download_all(
+        self, uuid: str, directory: str | os.PathLike[str] = ".", *, property: str = "outputs"
+    ) -> list[Path]:
+        """Downloads what an action left into a directory. May be cancelled."""
+        found = [file async for file in self.files(uuid, property=property)]
+        paths = paths_of(found, directory)
+        for file, path in zip(found, paths, strict=True):
+            await self._download(uuid, file, path, None)
+        return paths
+
+    async def _download(
+        self, uuid: str, file: ActionFile, to: Path, seen: OnProgress | None
+    ) -> Path:
+        stop, download = Stop(), self._native.download
+        await stoppable(stop, lambda: download(uuid, file._text, to, seen, stop))
+        return to
 
     async def show(self, uuid: str) -> Action:
         """An action, with its history."""
@@ -89,7 +161,7 @@ class AsyncLauncher:
     async def wait(self, uuid: str, *, timeout: float | None = None) -> Action:
         """Waits until an action is over. May be cancelled."""
         stop = Stop()
-        text = await _stoppable(stop, lambda: self._native.wait(uuid, timeout, stop))
+        text = await stoppable(stop, lambda: self._native.wait(uuid, timeout, stop))
         if text is None:
             raise not_over(uuid, timeout)
         return action_of(text)
@@ -98,7 +170,7 @@ class AsyncLauncher:
         """What is seen of an action until it is over. May be cancelled."""
         follower = self._native.follow(uuid, after)
         stop = Stop()
-        while (found := await _stoppable(stop, lambda: follower.next(stop))) is not None:
+        while (found := await stoppable(stop, lambda: follower.next(stop))) is not None:
             seen = seen_of(*found)
             if seen is not None:
                 yield seen
@@ -110,12 +182,3 @@ class AsyncLauncher:
     async def retry(self, uuid: str) -> Action:
         """Launches a final action again, as a new one."""
         return await asyncio.to_thread(self._launcher.retry, uuid)
-
-
-async def _stoppable(stop: Stop, work: Callable[[], T]) -> T:
-    """Runs `work` on a thread, which is stopped with the task, or the program could not end."""
-    try:
-        return await asyncio.to_thread(work)
-    except asyncio.CancelledError:
-        stop.set()
-        raise

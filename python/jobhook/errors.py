@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "ContentMismatch",
+    "FileUnusable",
     "InvalidEnvironment",
     "InvalidInput",
     "InvalidOutput",
@@ -87,7 +89,8 @@ class JobOver(JobhookError, RuntimeError):
     """The job cannot be used any more, or not in this process.
 
     Codes: `job_ended` (it said SUCCESS or ERROR), `job_closed`, `job_forked` (it belongs to the
-    parent: call `Job.from_env` again after the fork).
+    parent: call `Job.from_env` again after the fork), `files_unavailable` (it runs inside a server,
+    where a job has no files).
     """
 
 
@@ -101,6 +104,21 @@ class ServerAway(JobhookError, ConnectionError):
 
 class UnexpectedAnswer(JobhookError, ValueError):
     """Something answered that is no jobhook server. Codes: `unexpected_answer`, `redirected`."""
+
+
+class ContentMismatch(JobhookError, ValueError):
+    """What arrived is not what was announced, and nothing of it is kept. Code: `content_mismatch`.
+
+    Where the server says so of what it got, that is `Refused`.
+    """
+
+
+class FileUnusable(JobhookError, OSError):
+    """A file of this machine cannot be moved.
+
+    Codes: `file_unreadable`, `file_unwritable`, `file_changed` (somebody wrote to it while it was
+    uploaded: do that once it is complete).
+    """
 
 
 class SystemRefused(JobhookError, OSError):

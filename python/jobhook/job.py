@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, TypeVar
 
     from ._jobhook import Receipt
+    from .files import Files
 
     T = TypeVar("T")
 
@@ -165,6 +166,28 @@ class Job:
         # Refused here, where the line of the program is still known.
         self._native.check_json(value)
         self._results = value
+
+    @property
+    def inputs(self) -> Files:
+        """The files that the action was launched with."""
+        return self.files("actions", self.id, "inputs")
+
+    @property
+    def outputs(self) -> Files:
+        """The files that this job, or an attempt before it, left with the action."""
+        return self.files("actions", self.id, "outputs")
+
+    def files(self, store: str, uuid: str, property: str) -> Files:
+        """The files of any property, which the launch must have granted. Nothing is asked yet.
+
+        Args:
+            store: Such as `images`; `actions` for the files of another action.
+            uuid: The id of the object.
+            property: Such as `files`.
+        """
+        from .files import Files
+
+        return Files(self._native, store, uuid, property)
 
     def report(
         self,

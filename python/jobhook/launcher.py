@@ -3,39 +3,65 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
-from ._jobhook import NativeLauncher
+from ._jobhook import LaunchFile, NativeLauncher, file_names
 from .action import (
     Action,
+    ActionFile,
     Back,
     Gap,
     LogLine,
     Lost,
     action_of,
     actions_of,
+    files_of,
     line_of,
     lines_of,
     page_of,
 )
-from .errors import WaitTimeout
+from .errors import FileUnusable, WaitTimeout
+from .files import checked, target_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any, TypeAlias
+    from pathlib import Path
+    from typing import Any, Literal, TypeAlias
+
+    from ._jobhook import Wanted
+    from .files import OnProgress, Source
 
     Seen: TypeAlias = Action | LogLine | Gap | Lost | Back
+    # A file of this machine, or one that was uploaded.
+    File: TypeAlias = str | os.PathLike[str] | LaunchFile
 
-__all__ = ["Launch", "Launcher"]
+__all__ = ["Grant", "Launch", "Launcher"]
 
 _DEFAULT_URL = "http://127.0.0.1:8088"
 PAGE = 1000
 
 
+class Grant(NamedTuple):
+    """What a job may use beside the files of its own action.
+
+    Attributes:
+        store: Such as `images`; of `actions`, which are the files of other actions, to be read only.
+        uuid: The id of an object, or `*` for any.
+        property: Such as `files`, or `*` for any.
+        access: Who may `write` may read as well.
+    """
+
+    store: str
+    uuid: str
+    property: str
+    access: Literal["read", "write"] = "read"
+
+
 class Launch:
     """What to launch; see `Launcher.launch`."""
 
-    __slots__ = ("arguments", "attempts", "timeout", "type")
+    __slots__ = ("arguments", "attempts", "files", "grants", "timeout", "type")
 
     def __init__(
         self,
@@ -44,11 +70,15 @@ class Launch:
         *,
         attempts: int | None = None,
         timeout: float | None = None,
+        files: Iterable[File] | File = (),
+        grants: Iterable[Grant] = (),
     ) -> None:
         self.type = type
         self.arguments = arguments
         self.attempts = attempts
         self.timeout = timeout
+        self.files = files
+        self.grants = grants
 
     def __repr__(self) -> str:
         return f"<jobhook.Launch {self.type}>"
@@ -97,6 +127,8 @@ class Launcher:
         *,
         attempts: int | None = None,
         timeout: float | None = None,
+        files: Iterable[File] | File = (),
+        grants: Iterable[Grant] = (),
     ) -> Action:
         """Launches an action. It is stored when this returns.
 
@@ -105,13 +137,17 @@ class Launcher:
             arguments: Any JSON.
             attempts: How many tries it has, from 1.
             timeout: Seconds that one attempt may run.
+            files: What its job finds among its inputs: paths, which are uploaded first, or what
+                `upload` gave.
+            grants: What its job may use beside the files of its own action.
 
         Raises:
             InvalidValue: The arguments are not JSON.
+            FileUnusable: A file cannot be read.
             Refused: The server said no.
             ServerAway: No answer came; it may have been launched.
         """
-        return action_of(self._native.launch((type, arguments, attempts, timeout, False)))
+        return self._launch(type, False, arguments, attempts, timeout, files, grants)
 
     def launch_operation(
         self,
@@ -120,6 +156,8 @@ class Launcher:
         *,
         attempts: int | None = None,
         timeout: float | None = None,
+        files: Iterable[File] | File = (),
+        grants: Iterable[Grant] = (),
     ) -> Action:
         """Launches an operation by its name. The server checks the input before it stores anything.
 
@@ -128,18 +166,137 @@ class Launcher:
             input: Any JSON.
             attempts: How many tries it has, from 1.
             timeout: Seconds that one attempt may run.
+            files: As of `launch`.
+            grants: As of `launch`.
 
         Raises:
             InvalidValue: The input is not JSON.
             Refused: Codes `unknown_operation`, `invalid_input`, `not_permitted`, for example.
             ServerAway: No answer came; it may have been launched.
         """
-        return action_of(self._native.launch((id, input, attempts, timeout, True)))
+        return self._launch(id, True, input, attempts, timeout, files, grants)
 
     def launch_many(self, launches: Iterable[Launch]) -> list[Action]:
         """Launches up to 1,000 actions: all of them, or none. Raises as `launch`."""
-        wanted = [(it.type, it.arguments, it.attempts, it.timeout, False) for it in launches]
+        wanted = [
+            self._wanted(it.type, False, it.arguments, it.attempts, it.timeout, it.files, it.grants)
+            for it in launches
+        ]
         return actions_of(self._native.launch_many(wanted))
+
+    def _launch(self, *wanted: Any) -> Action:
+        return action_of(self._native.launch(self._wanted(*wanted)))
+
+    def _wanted(
+        self,
+        what: str,
+        is_operation: bool,
+        arguments: Any,
+        attempts: int | None,
+        timeout: float | None,
+        files: Iterable[File] | File,
+        grants: Iterable[Grant],
+    ) -> Wanted:
+        if isinstance(files, (str, os.PathLike, LaunchFile)):
+            files = [files]
+        return {
+            "what": what,
+            "is_operation": is_operation,
+            "arguments": arguments,
+            "attempts": attempts,
+            "timeout": timeout,
+            "files": [it if isinstance(it, LaunchFile) else self.upload(it) for it in files],
+            "grants": [Grant(*it) for it in grants],
+        }
+
+    def upload(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        mimetype: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        progress: OnProgress | None = None,
+    ) -> LaunchFile:
+        """Uploads a file that an action is to be launched with: once, within an hour.
+
+        Args:
+            source: A path, bytes, or a file object that was opened with "rb".
+            name: Its name; that of the path if `None`. Bytes and file objects have none then.
+            mimetype: Its media type; `application/octet-stream` if `None`.
+            metadata: A JSON object of at most 4,096 bytes.
+            progress: Called with the bytes that were sent and those there are, or `None`, a few
+                times a second.
+
+        Raises:
+            FileUnusable: It cannot be read.
+            Refused: Codes `file_too_large` and `storage_full`, for example. Name, media type and
+                metadata are looked at when it is launched.
+            ServerAway: No answer came.
+        """
+        fields = (name, mimetype, metadata)
+        file = self._native.upload(checked(source), fields, progress, None)
+        assert file is not None
+        return file
+
+    def files(self, uuid: str, *, property: str | None = None) -> Iterator[ActionFile]:
+        """The files of an action: what it was launched with (`inputs`), and what it left (`outputs`).
+
+        Args:
+            uuid: Which action.
+            property: Only these.
+
+        Raises:
+            Refused, ServerAway: As `show`, at any step.
+        """
+        cursor = None
+        while True:
+            found, cursor = files_of(self._native.files(uuid, cursor))
+            yield from (file for file in found if property in (None, file.property))
+            if cursor is None or not found:
+                return
+
+    def download(
+        self,
+        uuid: str,
+        file: ActionFile,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        progress: OnProgress | None = None,
+    ) -> Path:
+        """Downloads a file of an action, and tells where it is.
+
+        It has its name once all of it is there and was compared; what had that name is replaced.
+
+        Args:
+            uuid: Which action.
+            file: One of its `files`.
+            path: A directory, where it goes to under the name that it has, or its MD5 if that is
+                none; or the file. The current directory if `None`.
+            progress: Called with the bytes that arrived and those there are, a few times a second.
+
+        Raises:
+            Refused: Code `file_not_found`, for example.
+            ContentMismatch: Other bytes arrived.
+            FileUnusable: It cannot be written.
+            ServerAway: No answer came, or the bytes broke off.
+        """
+        to = path_of(file, path)
+        self._native.download(uuid, file._text, to, progress, None)
+        return to
+
+    def download_all(
+        self, uuid: str, directory: str | os.PathLike[str] = ".", *, property: str = "outputs"
+    ) -> list[Path]:
+        """Downloads what an action left into a directory, which is made if it is not there.
+
+        Files that share a name have their number before it. Raises as `download`.
+        """
+        found = list(self.files(uuid, property=property))
+        paths = paths_of(found, directory)
+        for file, path in zip(found, paths, strict=True):
+            self._native.download(uuid, file._text, path, None, None)
+        return paths
 
     def show(self, uuid: str) -> Action:
         """An action, with its history.
@@ -241,6 +398,27 @@ class Launcher:
             ServerAway: No answer came.
         """
         return action_of(self._native.retry(uuid))
+
+
+def path_of(file: ActionFile, path: str | os.PathLike[str] | None) -> Path:
+    """Where a file goes to."""
+    from pathlib import Path
+
+    target, is_directory = target_of(path)
+    return Path(target, *(file_names([file._text]) if is_directory else ()))
+
+
+def paths_of(files: list[ActionFile], directory: str | os.PathLike[str]) -> list[Path]:
+    """Where files go to that go to one directory."""
+    from pathlib import Path
+
+    to = Path(directory)
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"the file {to} cannot be written: {error.strerror}"
+        raise FileUnusable(text, "file_unwritable") from error
+    return [to / name for name in file_names([file._text for file in files])]
 
 
 def seen_of(kind: str, detail: str) -> Seen | None:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["check_job", "job_headers", "send_status"]
+__all__ = ["check_job", "download_from", "job_headers", "send_status", "upload_to"]
 
 
 def check_job() -> None:
@@ -59,3 +59,65 @@ def send_status(data: Any = None) -> Any:
     import json
 
     return _jobhook.send_status(os.environ, json.dumps(data, allow_nan=False))
+
+
+def download_from(store: str, uuid: str, property: str, index: int, dirpath: str) -> str:
+    """Fetches a file into the directory `dirpath`, where it is named after its MD5.
+
+    If such a file is there, nothing is fetched. One that is fetched has its name once all of it is
+    there and is what the server announced.
+
+    Args:
+        store: Such as `AsyncActions`.
+        uuid: Of the object, such as the action's id.
+        property: Such as `inputs`.
+        index: Its number, from 0.
+        dirpath: A directory that is there.
+
+    Returns:
+        The file's path, also where it was there before.
+
+    Raises:
+        InvalidEnvironment: As `check_job`.
+        Refused, UnexpectedAnswer: The server said no.
+        ContentMismatch: Other bytes arrived.
+        FileUnusable: It cannot be written.
+        ServerAway: No answer came, or the bytes broke off.
+    """
+    place = (store, uuid, property)
+    path, already = _jobhook.download_from(os.environ, place, index, dirpath)
+    if already:
+        print("Already downloaded")
+    return os.fspath(path)
+
+
+def upload_to(
+    store: str,
+    uuid: str,
+    property: str,
+    filepath: str,
+    metadata: dict[str, Any] = {},  # noqa: B006  it is not written to, and the original has it
+) -> str:
+    """Leaves a file with the server, unless the server has it already.
+
+    Args:
+        store: Such as `AsyncActions`.
+        uuid: Of the object, such as the action's id.
+        property: Such as `outputs`.
+        filepath: The file.
+        metadata: What else is known of it, a JSON object.
+
+    Returns:
+        `filepath`.
+
+    Raises:
+        InvalidEnvironment: As `check_job`.
+        Refused, UnexpectedAnswer: The server said no.
+        InvalidValue, InvalidSetting: The metadata is no JSON object, or too long.
+        FileUnusable: It cannot be read, or somebody wrote to it meanwhile.
+        ServerAway: No answer came.
+    """
+    place = (store, uuid, property)
+    if _jobhook.upload_to(os.environ, place, filepath, metadata):
+        print("Already uploaded")
+    return filepath

@@ -5,12 +5,13 @@ from jobhook.rich import JobProgress
 with JobProgress(job) as progress:
     for path in progress.track(paths, description="resizing"):
         ...
+    job.inputs[0].download(progress=progress.transfer("fetching"))
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -51,6 +52,15 @@ class JobProgress(Progress):
         super().update(task_id, **changes)
         self._tell(task_id)
         self._check()
+
+    def transfer(self, description: str) -> Callable[[int, int | None], None]:
+        """A new task that shows how far a file is: `progress=progress.transfer("fetching")`."""
+        task = self.add_task(description, total=None)
+
+        def show(moved: int, of: int | None) -> None:
+            self.update(task, completed=moved, total=of)
+
+        return show
 
     def _check(self) -> None:
         if threading.get_ident() == self._owner:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._jobhook import NativeHook
 
@@ -25,10 +25,19 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     Behaviour: TypeAlias = Literal[
-        "well", "refuse", "cut_before", "cut_after", "silent", "problem", "web_page", "redirect"
+        "well",
+        "refuse",
+        "cut_before",
+        "cut_after",
+        "cut_at",
+        "damage",
+        "silent",
+        "problem",
+        "web_page",
+        "redirect",
     ]
 
-__all__ = ["FakeHook", "Ran", "run_operation"]
+__all__ = ["FakeFile", "FakeHook", "Ran", "run_operation"]
 
 _VARIABLES = (
     "JOB_ID",
@@ -38,6 +47,22 @@ _VARIABLES = (
     "JOB_ATTEMPT",
     "TRACEPARENT",
 )
+
+
+class FakeFile(NamedTuple):
+    """A file that a hook has.
+
+    Attributes:
+        bytes: Its content.
+        name: Its name; `None` if it has none.
+        mimetype: Its media type.
+        metadata: A JSON object.
+    """
+
+    bytes: bytes
+    name: str | None
+    mimetype: str
+    metadata: dict[str, Any]
 
 
 class FakeHook:
@@ -74,6 +99,42 @@ class FakeHook:
     def set_field(self, name: str, value: Any) -> None:
         """Sets a field of the action, such as `operationId`, that the answers show."""
         self._native.set_field(name, value)
+
+    def add_input(
+        self,
+        content: bytes,
+        name: str | None = None,
+        *,
+        mimetype: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        place: tuple[str, str, str] | None = None,
+    ) -> None:
+        """Adds a file to what the action was launched with.
+
+        Args:
+            content: Its bytes.
+            name: Its name.
+            mimetype: Its media type; `application/octet-stream` if `None`.
+            metadata: A JSON object.
+            place: Store, object and property that have it instead.
+        """
+        self._native.add_file(place or self._place("inputs"), (name, mimetype, metadata), content)
+
+    @property
+    def outputs(self) -> list[FakeFile]:
+        """The files that the job left, in order."""
+        return self.files(*self._place("outputs"))
+
+    def files(self, store: str, uuid: str, property: str) -> list[FakeFile]:
+        """The files in a property of any object."""
+        found = self._native.files((store, uuid, property))
+        return [
+            FakeFile(content, name, mimetype, json.loads(metadata))
+            for name, mimetype, metadata, content in found
+        ]
+
+    def _place(self, property: str) -> tuple[str, str, str]:
+        return "actions", self.environ["JOB_ID"], property
 
     @property
     def reports(self) -> list[dict[str, Any]]:
@@ -146,8 +207,9 @@ class FakeHook:
         """Sets what becomes of the next requests, one each.
 
         `well`: judged and answered. `("refuse", 503)`: answered with that status, not looked at.
-        `cut_before`, `cut_after`: the connection is cut before or after it is applied. `silent`:
-        never answered. `("problem", {"status": 422, …})`: refused with that problem, not looked
+        `cut_before`, `cut_after`: the connection is cut before or after it is applied.
+        `("cut_at", 1000)`: after so many bytes of the answer. `damage`: the answer's first byte is
+        another. `silent`: never answered. `("problem", {"status": 422, …})`: refused with that problem, not looked
         at. `("web_page", 200)`: answered with HTML. `("redirect", "http://…")`.
 
         Raises:

@@ -4,6 +4,8 @@ from jobhook.tqdm import tqdm
 
 for path in tqdm(paths, job=job, desc="resizing"):
     ...
+with tqdm(job=job, desc="fetching", unit="B", unit_scale=True) as bar:
+    job.inputs[0].download(progress=bar.transfer)
 """
 
 from __future__ import annotations
@@ -46,6 +48,12 @@ class tqdm(_tqdm):  # type: ignore[type-arg]
         """Moves the bar on."""
         self._job.check()
         return super().update(n)
+
+    def transfer(self, moved: int, of: int | None) -> None:
+        """Shows how far a file is: `progress=bar.transfer`, of a bar with `unit="B"`."""
+        if of is not None:
+            self.total = of
+        self.update(moved - self.n)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Draws the bar, and tells the job what it shows."""

@@ -28,12 +28,16 @@ fn class_name(error: &Error) -> &'static str {
         }
         Error::Value { .. } | Error::NotJson { .. } | Error::TooLarge { .. } => "InvalidValue",
         Error::Arguments(_) => "UnexpectedArguments",
-        Error::Ended(_) | Error::Closed | Error::Forked { .. } => "JobOver",
+        Error::Ended(_) | Error::Closed | Error::Forked { .. } | Error::NoFiles => "JobOver",
         Error::SpoolFull { .. }
         | Error::Unreachable { .. }
         | Error::FlushTimeout { .. }
         | Error::NoAnswer { .. } => "ServerAway",
         Error::Redirected { .. } | Error::Foreign { .. } => "UnexpectedAnswer",
+        Error::FileUnreadable { .. } | Error::FileUnwritable { .. } | Error::FileChanged { .. } => {
+            "FileUnusable"
+        }
+        Error::Mismatch { .. } => "ContentMismatch",
         Error::System(_) => "SystemRefused",
         // An error that a newer crate has and this one does not know.
         _ => "JobhookError",

@@ -1,11 +1,15 @@
 //! The hook of tests, with its reports as JSON texts that `jobhook/testing.py` reads.
 
+use std::str::FromStr;
+
 use jobhook::Error;
 use jobhook::protocol::JobEnvironment;
-use jobhook::testing::{Behaviour, FakeHook};
+use jobhook::testing::{Behaviour, FakeFile, FakeHook};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::errors::exception;
+use crate::files::Fields;
 use crate::job::environment_of;
 use crate::json::json_of;
 
@@ -80,6 +84,43 @@ impl NativeHook {
         back.map_err(|error| exception(py, &error))
     }
 
+    /// Puts a file into a property of an object: its name, media type, metadata and bytes.
+    fn add_file(
+        &self,
+        place: (String, String, String),
+        fields: Fields<'_>,
+        bytes: Vec<u8>,
+    ) -> PyResult<()> {
+        let (name, mimetype, metadata) = fields;
+        let mut file = FakeFile::new(String::new(), bytes);
+        file.name = name;
+        if let Some(mimetype) = mimetype {
+            file.mimetype = mimetype;
+        }
+        if let Some(metadata) = metadata {
+            file.metadata = json_of(&metadata, "metadata")?;
+        }
+        let (store, uuid, property) = place;
+        self.inner.add_file_to(&store, &uuid, &property, file);
+        Ok(())
+    }
+
+    /// The files of a property of an object: name, media type, metadata as JSON, and bytes.
+    fn files<'py>(
+        &self,
+        py: Python<'py>,
+        place: (String, String, String),
+    ) -> Vec<(Option<String>, String, String, Bound<'py, PyBytes>)> {
+        let (store, uuid, property) = place;
+        let files = self.inner.files_of(&store, &uuid, &property).into_iter();
+        let told = files.map(|file| {
+            let bytes = PyBytes::new(py, &file.bytes);
+            let metadata = file.metadata.as_str().to_owned();
+            (file.name, file.mimetype, metadata, bytes)
+        });
+        told.collect()
+    }
+
     fn reports(&self) -> Vec<String> {
         let reports = self.inner.reports();
         let texts = reports
@@ -119,33 +160,38 @@ impl NativeHook {
 }
 
 fn behaviour(name: &str, detail: Option<&str>) -> Result<Behaviour, Error> {
-    let number = || {
-        let number = detail.unwrap_or("").parse();
-        number.map_err(|_| Error::Setting {
-            name: "the behaviour",
-            reason: format!("{name} needs an HTTP status, such as 503"),
-        })
-    };
+    let status = || number(name, detail, "an HTTP status, such as 503");
     Ok(match name {
         "well" => Behaviour::Well,
         "refuse" => Behaviour::Refuse {
-            status: number()?,
+            status: status()?,
             retry_after: None,
         },
         "cut_before" => Behaviour::CutBefore,
         "cut_after" => Behaviour::CutAfter,
+        "cut_at" => Behaviour::CutAt(number(name, detail, "a number of bytes, such as 1000")?),
+        "damage" => Behaviour::Damage,
         "silent" => Behaviour::Silent,
         "problem" => problem(detail.unwrap_or(""))?,
-        "web_page" => Behaviour::WebPage(number()?),
+        "web_page" => Behaviour::WebPage(status()?),
         "redirect" => Behaviour::Redirect(detail.unwrap_or("").to_owned()),
         other => {
             return Err(Error::Setting {
                 name: "the behaviour",
                 reason: format!(
-                    "there is no {other}; there are well, refuse, cut_before, cut_after, silent, problem, web_page, redirect"
+                    "there is no {other}; there are well, refuse, cut_before, cut_after, cut_at, damage, silent, problem, web_page, redirect"
                 ),
             });
         }
+    })
+}
+
+/// - `what`: which number is needed.
+fn number<T: FromStr>(name: &str, detail: Option<&str>, what: &str) -> Result<T, Error> {
+    let number = detail.unwrap_or("").parse();
+    number.map_err(|_| Error::Setting {
+        name: "the behaviour",
+        reason: format!("{name} needs {what}"),
     })
 }
 

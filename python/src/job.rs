@@ -64,6 +64,10 @@ impl NativeJob {
         self.cancellation.is_cancelled()
     }
 
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        self.cancellation.clone()
+    }
+
     /// The exception that tells of the cancellation.
     pub(crate) fn cancelled(&self, py: Python<'_>) -> PyErr {
         lock(&self.told).insert(thread::current().id());
@@ -245,6 +249,13 @@ impl NativeJob {
             return Err(self.cancelled(py));
         }
         Ok(())
+    }
+
+    /// Whether a cancellation ends what is begun now: not where this thread was told of it and
+    /// cleans up.
+    fn heed(&self, py: Python<'_>) -> PyResult<bool> {
+        self.tell(py)?;
+        Ok(!self.is_cancelled())
     }
 
     #[getter(is_cancelled)]

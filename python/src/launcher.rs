@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::process;
 use std::sync::{Mutex, OnceLock};
 
-use jobhook::{Answer, Error, Follower, Launch, Launcher, ListQuery, Seen};
+use jobhook::protocol::{Access, FileBody, GrantBody};
+use jobhook::{Answer, Error, Follower, Launch, Launcher, ListQuery, Seen, local_names};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::errors::exception;
+use crate::files::Fields;
 use crate::json::json_of;
+use crate::transfer::{Ended, Given, Source, Turns};
 use crate::waiting::{Stop, seconds, wait};
 
 /// Speaks to a server.
@@ -38,14 +41,32 @@ pub(crate) struct NativeFollower {
     inner: Mutex<Follower>,
 }
 
-/// What to launch: type, arguments, attempts, timeout in seconds.
-type Wanted<'py> = (
-    String,
-    Option<Bound<'py, PyAny>>,
-    Option<u32>,
-    Option<f64>,
-    bool,
-);
+/// A file that an action is to be launched with.
+#[pyclass(frozen, module = "jobhook._jobhook")]
+pub(crate) struct LaunchFile {
+    inner: jobhook::LaunchFile,
+}
+
+/// What to launch.
+#[derive(FromPyObject)]
+struct Wanted<'py> {
+    #[pyo3(item)]
+    what: String,
+    #[pyo3(item)]
+    is_operation: bool,
+    #[pyo3(item)]
+    arguments: Option<Bound<'py, PyAny>>,
+    #[pyo3(item)]
+    attempts: Option<u32>,
+    /// In seconds.
+    #[pyo3(item)]
+    timeout: Option<f64>,
+    #[pyo3(item)]
+    files: Vec<Py<LaunchFile>>,
+    /// Store, object, property, and `read` or `write`.
+    #[pyo3(item)]
+    grants: Vec<(String, String, String, String)>,
+}
 
 impl Settings {
     fn make(&self) -> Result<Made, Error> {
@@ -83,6 +104,25 @@ impl NativeLauncher {
     }
 }
 
+impl NativeLauncher {
+    /// What a transfer does meanwhile, and a launcher that tells how far it is.
+    fn turns<'py>(
+        &self,
+        py: Python<'py>,
+        progress: Option<Bound<'py, PyAny>>,
+        stop: Option<&Stop>,
+    ) -> PyResult<(Turns<'py>, Launcher)> {
+        let mut turns = Turns::new(progress);
+        turns.stop = stop.map(|stop| stop.token.clone());
+        let launcher = self.launcher(py)?;
+        let launcher = match turns.watcher() {
+            Some(watcher) => launcher.on_progress(watcher),
+            None => launcher,
+        };
+        Ok((turns, launcher))
+    }
+}
+
 #[pymethods]
 impl NativeLauncher {
     #[new]
@@ -115,6 +155,69 @@ impl NativeLauncher {
         let launches = wanted.into_iter().map(|wanted| launch_of(py, wanted));
         let launches: Vec<Launch> = launches.collect::<PyResult<_>>()?;
         Ok(wait(py, self.launcher(py)?.launch_many(&launches))?.text)
+    }
+
+    /// `None` if it was stopped.
+    #[pyo3(signature = (source, fields, progress, stop))]
+    fn upload<'py>(
+        &self,
+        py: Python<'py>,
+        source: Source<'py>,
+        fields: Fields<'py>,
+        progress: Option<Bound<'py, PyAny>>,
+        stop: Option<&Stop>,
+    ) -> PyResult<Option<LaunchFile>> {
+        let (mut turns, launcher) = self.turns(py, progress, stop)?;
+        let given = turns.give(source);
+        let going = async {
+            match given {
+                Given::Path(path) => launcher.upload(path).await,
+                Given::Bytes(bytes) => launcher.upload_bytes(bytes).await,
+                Given::Reader(reader) => launcher.upload_reader(reader).await,
+            }
+        };
+        let Some(mut file) = unless_stopped(turns.run(py, going)?) else {
+            return Ok(None);
+        };
+        let (name, mimetype, metadata) = fields;
+        if let Some(name) = name {
+            file = file.name(name);
+        }
+        if let Some(mimetype) = mimetype {
+            file = file.mimetype(mimetype);
+        }
+        if let Some(metadata) = metadata {
+            let json = json_of(&metadata, "metadata")?;
+            file = file
+                .metadata(&json)
+                .map_err(|error| exception(py, &error))?;
+        }
+        Ok(Some(LaunchFile { inner: file }))
+    }
+
+    /// A page: its files, and the cursor of the next.
+    #[pyo3(signature = (uuid, cursor))]
+    fn files(&self, py: Python<'_>, uuid: &str, cursor: Option<&str>) -> PyResult<String> {
+        Ok(wait(py, self.launcher(py)?.files(uuid, cursor))?.text)
+    }
+
+    /// Whether it is there; it is not if that was stopped.
+    ///
+    /// - `file`: as a list has it.
+    #[pyo3(signature = (uuid, file, path, progress, stop))]
+    fn download<'py>(
+        &self,
+        py: Python<'py>,
+        uuid: &str,
+        file: &str,
+        path: PathBuf,
+        progress: Option<Bound<'py, PyAny>>,
+        stop: Option<&Stop>,
+    ) -> PyResult<bool> {
+        let file = file_of(py, file)?;
+        let (turns, launcher) = self.turns(py, progress, stop)?;
+        let came = turns.run(py, launcher.download(uuid, &file, path))?;
+        Ok(unless_stopped(came).is_some())
     }
 
     fn show(&self, py: Python<'_>, uuid: &str) -> PyResult<String> {
@@ -239,22 +342,77 @@ impl NativeFollower {
 }
 
 fn launch_of(py: Python<'_>, wanted: Wanted<'_>) -> PyResult<Launch> {
-    let (kind, arguments, attempts, timeout, is_operation) = wanted;
-    let name = if is_operation { "input" } else { "arguments" };
-    let arguments = arguments.map(|given| json_of(&given, name)).transpose()?;
-    let mut launch = match (is_operation, arguments) {
-        (true, input) => Launch::operation_json(kind, input),
-        (false, Some(arguments)) => Launch::new(kind).arguments_json(arguments),
-        (false, None) => Launch::new(kind),
+    let name = if wanted.is_operation {
+        "input"
+    } else {
+        "arguments"
     };
-    if let Some(attempts) = attempts {
+    let arguments = wanted.arguments.map(|given| json_of(&given, name));
+    let arguments = arguments.transpose()?;
+    let mut launch = match (wanted.is_operation, arguments) {
+        (true, input) => Launch::operation_json(wanted.what, input),
+        (false, Some(arguments)) => Launch::new(wanted.what).arguments_json(arguments),
+        (false, None) => Launch::new(wanted.what),
+    };
+    if let Some(attempts) = wanted.attempts {
         launch = launch.attempts(attempts);
     }
-    if let Some(timeout) = timeout {
+    if let Some(timeout) = wanted.timeout {
         let timeout = seconds("the timeout", timeout).map_err(|error| exception(py, &error))?;
         launch = launch.timeout(timeout);
     }
+    for file in wanted.files {
+        launch = launch.file(file.get().inner.clone());
+    }
+    for grant in wanted.grants {
+        launch = launch.grant(grant_of(py, grant)?);
+    }
     Ok(launch)
+}
+
+fn grant_of(
+    py: Python<'_>,
+    (store, uuid, property, access): (String, String, String, String),
+) -> PyResult<GrantBody> {
+    let access = match access.as_str() {
+        "read" => Access::Read,
+        "write" => Access::Write,
+        other => {
+            let reason = format!("it is {other}, and must be read or write");
+            let name = "the access of a grant";
+            return Err(exception(py, &Error::Setting { name, reason }));
+        }
+    };
+    Ok(GrantBody {
+        store,
+        uuid,
+        property,
+        access,
+    })
+}
+
+fn unless_stopped<T>(ended: Ended<T>) -> Option<T> {
+    match ended {
+        Ended::Done(done) => Some(done),
+        Ended::Cancelled | Ended::Stopped => None,
+    }
+}
+
+/// What files are called that go to one directory; each as a list has it.
+#[pyfunction]
+pub(crate) fn file_names(py: Python<'_>, files: Vec<String>) -> PyResult<Vec<String>> {
+    let files = files.iter().map(|text| file_of(py, text));
+    let files: Vec<FileBody> = files.collect::<PyResult<_>>()?;
+    Ok(local_names(&files))
+}
+
+/// The file in the JSON of a list.
+fn file_of(py: Python<'_>, text: &str) -> PyResult<FileBody> {
+    serde_json::from_str(text).map_err(|error| {
+        let reason = error.to_string();
+        let name = "the file";
+        exception(py, &Error::Setting { name, reason })
+    })
 }
 
 /// The texts of the parts as one JSON array.

@@ -4,17 +4,20 @@
 //! is waited for, and errors become the exceptions of `jobhook/errors.py`. Threads of Rust never
 //! call into Python.
 //!
-//! Read in this order: [`json`] and [`errors`] turn values, [`waiting`] waits, the others each
+//! Read in this order: [`json`] and [`errors`] turn values, [`waiting`] waits, [`transfer`] waits while
+//! bytes move, the others each
 //! hold one class or group of functions of `jobhook/_jobhook.pyi`.
 
 mod errors;
 mod fake_hook;
+mod files;
 mod job;
 mod json;
 mod launcher;
 mod primitives;
 mod protocol;
 mod steps;
+mod transfer;
 mod waiting;
 
 #[pyo3::pymodule(gil_used = false)]
@@ -24,11 +27,13 @@ mod _jobhook {
     #[pymodule_export]
     use super::fake_hook::NativeHook;
     #[pymodule_export]
+    use super::files::NativeFiles;
+    #[pymodule_export]
     use super::job::{NativeJob, Receipt};
     #[pymodule_export]
-    use super::launcher::{NativeFollower, NativeLauncher};
+    use super::launcher::{LaunchFile, NativeFollower, NativeLauncher, file_names};
     #[pymodule_export]
-    use super::primitives::{check_job, job_headers, send_status};
+    use super::primitives::{check_job, download_from, job_headers, send_status, upload_to};
     #[pymodule_export]
     use super::protocol::{
         attempt_key, read_environment, sign_v1, sign_webda, status_after, verify,

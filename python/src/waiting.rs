@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::errors::exception;
 
 /// How long a signal (Ctrl-C) may have to wait.
-const SLICE: Duration = Duration::from_millis(50);
+pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
 struct Loop {
     pid: u32,
@@ -48,13 +48,13 @@ where
 
 /// Lets kept connections notice that they were closed while nobody waited, before one of them is
 /// used again.
-async fn catch_up() {
+pub(crate) async fn catch_up() {
     for _ in 0..3 {
         tokio::task::yield_now().await;
     }
 }
 
-fn runtime() -> Result<&'static Runtime, Error> {
+pub(crate) fn runtime() -> Result<&'static Runtime, Error> {
     let pid = std::process::id();
     let found = LOOP.load(Ordering::Acquire);
     // SAFETY: what is stored there came from a box that is never freed.

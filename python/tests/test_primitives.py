@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import socket
@@ -12,7 +13,15 @@ import pytest
 from conftest import Run
 
 import jobhook
-from jobhook import InvalidEnvironment, ServerAway, UnexpectedAnswer
+from jobhook import (
+    ContentMismatch,
+    FileUnusable,
+    InvalidEnvironment,
+    InvalidSetting,
+    Refused,
+    ServerAway,
+    UnexpectedAnswer,
+)
 from jobhook.testing import FakeHook
 
 
@@ -172,3 +181,76 @@ def test_a_hook_with_a_closed_port_is_named_in_the_error(
         jobhook.send_status()
     assert job_hook.requests == 0
     assert not any(tmp_path.iterdir())
+
+
+def test_the_signatures_of_what_moves_files_are_those_of_the_original() -> None:
+    download = inspect.signature(jobhook.download_from)
+    assert [*download.parameters] == ["store", "uuid", "property", "index", "dirpath"]
+    upload = inspect.signature(jobhook.upload_to)
+    assert [*upload.parameters] == ["store", "uuid", "property", "filepath", "metadata"]
+    assert upload.parameters["metadata"].default == {}
+
+
+@pytest.mark.parametrize("attempt", ["1", None])
+@pytest.mark.parametrize("content", [b"", b"one", bytes(range(256)) * 4096])
+def test_files_are_moved_as_by_the_original_and_the_path_is_told_each_time(
+    job_hook: FakeHook,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    attempt: str | None,
+    content: bytes,
+) -> None:
+    if attempt is None:
+        monkeypatch.delenv("JOB_ATTEMPT")
+        job_hook.set_environ({k: v for k, v in job_hook.environ.items() if k != "JOB_ATTEMPT"})
+    place = ("AsyncActions", "an-id", "outputs")
+    path = tmp_path / "made.bin"
+    path.write_bytes(content)
+    assert jobhook.upload_to(*place, str(path), {"rows": 3}) == str(path)
+    [file] = job_hook.files(*place)
+    assert (file.bytes, file.name, file.metadata) == (content, None, {"rows": 3})
+    folder = tmp_path / "in"
+    folder.mkdir()
+    wanted = str(folder / hashlib.md5(content).hexdigest())
+    assert jobhook.download_from(*place, 0, str(folder)) == wanted
+    assert Path(wanted).read_bytes() == content
+    assert capsys.readouterr().out == ""
+    # The second time nothing moves.
+    assert jobhook.download_from(*place, 0, str(folder)) == wanted
+    if attempt is None or len(content) < 1000:
+        assert jobhook.upload_to(*place, str(path)) == str(path)
+        assert capsys.readouterr().out == "Already downloaded\nAlready uploaded\n"
+    assert [it.name for it in folder.iterdir()] == [Path(wanted).name]
+
+
+def test_what_arrives_is_compared_before_it_has_its_name(
+    job_hook: FakeHook, tmp_path: Path
+) -> None:
+    place = ("AsyncActions", "an-id", "inputs")
+    job_hook.add_input(b"x" * 100_000, place=place)
+    job_hook.script("well", "damage")
+    with pytest.raises(ContentMismatch):
+        jobhook.download_from(*place, 0, str(tmp_path))
+    job_hook.script("well", ("cut_at", 50_000))
+    with pytest.raises(ServerAway):
+        jobhook.download_from(*place, 0, str(tmp_path))
+    # A refusal is no file, as it was with the original.
+    job_hook.script("well", ("refuse", 403))
+    with pytest.raises(UnexpectedAnswer):
+        jobhook.download_from(*place, 0, str(tmp_path))
+    with pytest.raises(Refused) as refused:
+        jobhook.download_from(*place, 1, str(tmp_path))
+    assert refused.value.code == "file_not_found"
+    for index in (-1, 2**63 - 1):
+        with pytest.raises((InvalidSetting, Refused)):
+            jobhook.download_from(*place, index, str(tmp_path))
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_file_that_is_not_there_is_not_uploaded(job_hook: FakeHook, tmp_path: Path) -> None:
+    with pytest.raises(FileUnusable, match="nowhere"):
+        jobhook.upload_to("AsyncActions", "an-id", "outputs", str(tmp_path / "nowhere"))
+    with pytest.raises(FileUnusable):
+        jobhook.upload_to("AsyncActions", "an-id", "outputs", str(tmp_path))
+    assert job_hook.requests == 0

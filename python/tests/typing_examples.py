@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import assert_type
 
-from jobhook import Action, AsyncJob, Gap, Job, Launcher, LogLine, Receipt, send_status
+from jobhook import (
+    Action,
+    AsyncJob,
+    Gap,
+    Grant,
+    Job,
+    Launcher,
+    LogLine,
+    Receipt,
+    Uploaded,
+    send_status,
+)
 
 
 def a_job(job: Job, paths: list[str]) -> None:
@@ -20,6 +32,33 @@ def a_job(job: Job, paths: list[str]) -> None:
         job.report("QUEUED")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         job.log(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         job.id = "x"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def files_of_a_job(job: Job) -> None:
+    for file in job.inputs:
+        assert_type(file.info().name, str | None)
+        assert_type(file.download("a", progress=job.set_progress), Path)
+    assert_type(job.inputs[0].read(), bytes)
+    assert_type(job.outputs.upload(b"x", name="x").size, int)
+    with open("a", "rb") as binary, open("b") as text:
+        job.files("images", "cat-1", "files").upload(binary)
+        job.outputs.upload(text)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    job.outputs.upload(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def files_of_an_async_job(job: AsyncJob) -> None:
+    async for file in job.inputs:
+        assert_type(await file.read(), bytes)
+    assert_type(await job.outputs.upload("a"), Uploaded)
+    len(job.inputs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def files_of_an_action(launcher: Launcher) -> None:
+    file = launcher.upload("a.csv", mimetype="text/csv")
+    action = launcher.launch("Words", files=[file, "b.csv"], grants=[Grant("images", "*", "files")])
+    for left in launcher.files(action.uuid, property="outputs"):
+        assert_type(launcher.download(action.uuid, left), Path)
+    Grant("images", "*", "files", "own")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def an_async_job(job: AsyncJob, numbers: AsyncIterator[int]) -> None:

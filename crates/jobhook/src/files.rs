@@ -43,7 +43,7 @@ pub(crate) use content::{Feed, Source, on_thread};
 pub(crate) use download::file_of;
 pub use download::{Download, Downloaded};
 pub(crate) use fetching::{Fetching, Target, directory_of};
-pub(crate) use file_name::local_name;
+pub use file_name::local_names;
 pub(crate) use place::Place;
 pub(crate) use sending::{Sending, body_of};
 pub use upload::{Upload, Uploaded};
@@ -297,7 +297,7 @@ impl Moved {
         Arc::new(moved)
     }
 
-    fn add(&self, bytes: u64) {
+    pub(crate) fn add(&self, bytes: u64) {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.tell(before + bytes);
     }

@@ -9,8 +9,6 @@ mod calls;
 mod files;
 mod schedules;
 
-pub use files::file_name;
-
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +22,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::answer::Answer;
+use crate::files::Watcher;
 use crate::follow::Follower;
 use crate::http;
 use crate::launch::Launch;
@@ -53,6 +52,8 @@ pub struct Launcher {
     ca_file: Option<PathBuf>,
     /// Whether the server ever answered.
     met: Arc<AtomicBool>,
+    /// Of the bytes that are moved.
+    watcher: Option<Watcher>,
 }
 
 impl Launcher {
@@ -127,6 +128,7 @@ impl Launcher {
             token: None,
             ca_file,
             met: Arc::default(),
+            watcher: None,
         })
     }
 

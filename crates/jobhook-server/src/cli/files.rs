@@ -1,12 +1,10 @@
 //! `jobhook files`: what an action was launched with and what it left, and the way to have it.
 
-use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use clap::Args;
-use jobhook::file_name;
+use jobhook::local_names;
 use jobhook_protocol::FileBody;
-use jobhook_protocol::file::MAX_NAME;
 
 use super::api::{ServerOptions, launcher};
 use super::exit::{Exit, Failure, Outcome};
@@ -79,31 +77,6 @@ pub(crate) async fn run(files: Files, surroundings: &Surroundings, output: &mut 
         output.note("no files");
     }
     Ok(Exit::Success)
-}
-
-/// What each file is called here: as it is, or with its number before it where another one has
-/// its name, also one that differs in case only.
-fn local_names(files: &[FileBody]) -> Vec<String> {
-    let mut count: HashMap<String, usize> = HashMap::new();
-    for file in files {
-        *count.entry(file_name(file).to_lowercase()).or_default() += 1;
-    }
-    let mut taken = HashSet::new();
-    let name = |file: &FileBody| {
-        let plain = file_name(file);
-        let mut name = match count.get(&plain.to_lowercase()) {
-            Some(1) => plain,
-            _ => format!("{}-{plain}", file.index),
-        };
-        if name.len() > MAX_NAME {
-            name = format!("{}-{}", file.index, file.sha256);
-        }
-        while !taken.insert(name.to_lowercase()) {
-            name = format!("{}-{name}", file.index);
-        }
-        name
-    };
-    files.iter().map(name).collect()
 }
 
 fn table(files: &[FileBody]) -> Vec<String> {
@@ -183,26 +156,6 @@ mod tests {
             attempt: Some(1),
             created_at: "2025-11-24T16:00:00.000Z".into(),
         }
-    }
-
-    /// `0-a` was written twice: for the first `a`, and for the file of that name.
-    #[test]
-    fn no_two_files_get_one_name() {
-        let named = |names: &[&str]| {
-            let files = names.iter().enumerate();
-            let files: Vec<_> = files
-                .map(|(index, name)| file(index as u64, 1, name))
-                .collect();
-            local_names(&files)
-        };
-        assert_eq!(named(&["a", "b"]), ["a", "b"]);
-        assert_eq!(named(&["a", "b", "a"]), ["0-a", "b", "2-a"]);
-        assert_eq!(named(&["a", "A"]), ["0-a", "1-A"]);
-        assert_eq!(named(&["a", "a", "0-a"]), ["0-a", "1-a", "2-0-a"]);
-        let long = "x".repeat(254);
-        let zeros = "0".repeat(64);
-        let expected = [format!("0-{zeros}"), format!("1-{zeros}")];
-        assert_eq!(named(&[&long, &long]), expected);
     }
 
     #[test]

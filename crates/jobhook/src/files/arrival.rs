@@ -1,7 +1,9 @@
 //! What becomes of bytes that arrive: kept, counted and hashed on a thread that may block.
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use jobhook_protocol::{FileMap, Md5Digester, Md5Sum, Sha256Digester, Sha256Sum};
@@ -16,8 +18,11 @@ const PIECES: usize = 8;
 
 /// Bytes on their way to where they are kept.
 pub(crate) struct Arrival {
-    pieces: mpsc::Sender<Bytes>,
+    /// Until that is all.
+    pieces: Option<mpsc::Sender<Bytes>>,
     keeping: JoinHandle<Result<Arrived, Error>>,
+    /// Where they are, until they are handed over.
+    part: Option<Arc<OnceLock<PathBuf>>>,
     /// How many came.
     pub(crate) offset: u64,
 }
@@ -54,9 +59,12 @@ impl Arrival {
             None => Digester::Md5(Md5Digester::new()),
         };
         let directory = directory.map(Path::to_owned);
+        let part = Arc::<OnceLock<PathBuf>>::default();
+        let known = part.clone();
         Arrival {
-            pieces,
-            keeping: spawn_blocking(move || keep(taken, digester, directory)),
+            pieces: Some(pieces),
+            keeping: spawn_blocking(move || keep(taken, digester, directory, &known)),
+            part: Some(part),
             offset: 0,
         }
     }
@@ -64,15 +72,27 @@ impl Arrival {
     /// Takes what came next. `false` if it cannot be kept: then [`Arrival::end`] tells why.
     pub(crate) async fn take(&mut self, piece: Bytes) -> bool {
         self.offset += piece.len() as u64;
-        self.pieces.send(piece).await.is_ok()
+        match &self.pieces {
+            Some(pieces) => pieces.send(piece).await.is_ok(),
+            None => false,
+        }
     }
 
     /// That was all.
-    pub(crate) async fn end(self) -> Result<Arrived, Error> {
-        drop(self.pieces);
-        self.keeping
-            .await
-            .unwrap_or_else(|error| Err(Error::System(error.to_string())))
+    pub(crate) async fn end(mut self) -> Result<Arrived, Error> {
+        self.pieces = None;
+        let arrived = (&mut self.keeping).await;
+        self.part = None;
+        arrived.unwrap_or_else(|error| Err(Error::System(error.to_string())))
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        // Given up. The thread that keeps them does the same, but the process may end before.
+        if let Some(path) = self.part.take().as_ref().and_then(|part| part.get()) {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -95,10 +115,15 @@ fn keep(
     mut taken: mpsc::Receiver<Bytes>,
     mut digester: Digester,
     directory: Option<PathBuf>,
+    known: &OnceLock<PathBuf>,
 ) -> Result<Arrived, Error> {
     let directory = directory.as_deref();
     let mut kept = match directory {
-        Some(directory) => Kept::Part(PartFile::create(directory)?),
+        Some(directory) => {
+            let part = PartFile::create(directory)?;
+            let _ = known.set(part.path().to_owned());
+            Kept::Part(part)
+        }
         None => Kept::Memory(Vec::new()),
     };
     while let Some(piece) = taken.blocking_recv() {

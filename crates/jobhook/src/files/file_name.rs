@@ -1,5 +1,8 @@
 //! What a file that comes from a server is called here. Its name is never taken for a path.
 
+use std::collections::{HashMap, HashSet};
+
+use jobhook_protocol::FileBody;
 use jobhook_protocol::file::MAX_NAME;
 
 /// Names that Windows takes for devices, whatever follows a dot.
@@ -20,6 +23,33 @@ pub(crate) fn local_name(name: Option<&str>, hash: &str) -> String {
         Some(name) => name.to_owned(),
         None => hash.to_owned(),
     }
+}
+
+/// What each of `files` is called in one directory here: its own name, or its hash where that is
+/// none for a path; with its number before it where another one has the name, also one that differs
+/// in case only.
+pub fn local_names(files: &[FileBody]) -> Vec<String> {
+    let plain = |file: &FileBody| local_name(file.name.as_deref(), &file.md5.to_string());
+    let mut count: HashMap<String, usize> = HashMap::new();
+    for file in files {
+        *count.entry(plain(file).to_lowercase()).or_default() += 1;
+    }
+    let mut taken = HashSet::new();
+    let name = |file: &FileBody| {
+        let plain = plain(file);
+        let mut name = match count.get(&plain.to_lowercase()) {
+            Some(1) => plain,
+            _ => format!("{}-{plain}", file.index),
+        };
+        if name.len() > MAX_NAME {
+            name = format!("{}-{}", file.index, file.sha256);
+        }
+        while !taken.insert(name.to_lowercase()) {
+            name = format!("{}-{name}", file.index);
+        }
+        name
+    };
+    files.iter().map(name).collect()
 }
 
 fn is_treacherous(c: char) -> bool {
@@ -83,5 +113,40 @@ mod tests {
         for other in ["console", "COM10", "COM", "nul-1", "LPTx"] {
             check(other, other);
         }
+    }
+
+    fn file(index: u64, name: &str) -> FileBody {
+        FileBody {
+            property: "outputs".into(),
+            index,
+            name: Some(name.into()),
+            mimetype: "text/csv".into(),
+            size: 1,
+            md5: jobhook_protocol::Md5Sum([0; 16]),
+            sha256: jobhook_protocol::Sha256Sum([0; 32]),
+            metadata: None,
+            attempt: Some(1),
+            created_at: "2025-11-24T16:00:00.000Z".into(),
+        }
+    }
+
+    /// `0-a` was written twice: for the first `a`, and for the file of that name.
+    #[test]
+    fn no_two_files_get_one_name() {
+        let named = |names: &[&str]| {
+            let files = names.iter().enumerate();
+            let files: Vec<_> = files
+                .map(|(index, name)| file(index as u64, name))
+                .collect();
+            local_names(&files)
+        };
+        assert_eq!(named(&["a", "b"]), ["a", "b"]);
+        assert_eq!(named(&["a", "b", "a"]), ["0-a", "b", "2-a"]);
+        assert_eq!(named(&["a", "A"]), ["0-a", "1-A"]);
+        assert_eq!(named(&["a", "a", "0-a"]), ["0-a", "1-a", "2-0-a"]);
+        let long = "x".repeat(254);
+        let zeros = "0".repeat(64);
+        let expected = [format!("0-{zeros}"), format!("1-{zeros}")];
+        assert_eq!(named(&[&long, &long]), expected);
     }
 }

@@ -31,6 +31,11 @@ impl PartFile {
         Ok(PartFile { file, path })
     }
 
+    /// Where it is until it is complete.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Takes its name away: it is there until it is closed.
     pub(crate) fn nameless(self) -> io::Result<File> {
         self.file.try_clone()

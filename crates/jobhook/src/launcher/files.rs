@@ -2,38 +2,74 @@
 //! `API-24`).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use jobhook_protocol::file::OCTET_STREAM;
 use jobhook_protocol::{FileBody, FileMap, StagedBody};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
+use tokio::io::AsyncRead;
 
 use super::{Launcher, checked};
 use crate::Error;
 use crate::answer::Answer;
-use crate::files::{
-    Arrival, Feed, IDLE, Kept, Moved, Source, body_of, directory_of, local_name, on_thread,
-};
+use crate::files::{Arrival, Feed, IDLE, Kept, Moved, Source, body_of, directory_of, on_thread};
 use crate::http;
 use crate::launch::LaunchFile;
 use crate::page::FilesPage;
 
 impl Launcher {
-    /// Uploads a file that an action is to be launched with. It is good for one launch, within
-    /// an hour.
+    /// Calls `watcher` with how many bytes of an upload or a download were moved, and of how many,
+    /// if that is known: often, and from other threads, so it should return at once.
+    #[must_use]
+    pub fn on_progress(
+        mut self,
+        watcher: impl Fn(u64, Option<u64>) + Send + Sync + 'static,
+    ) -> Launcher {
+        self.watcher = Some(Arc::new(watcher));
+        self
+    }
+
+    /// Uploads a file that an action is to be launched with, under the name that it has here. It
+    /// is good for one launch, within an hour.
     ///
     /// # Errors
     ///
     /// `file_unreadable`; `content_mismatch` if other bytes arrived; the server's refusal.
     pub async fn upload(&self, path: impl Into<PathBuf>) -> Result<LaunchFile, Error> {
         let path = path.into();
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        let mut content = Source::Path(path).open().await?;
+        let name = path.file_name();
+        let name = name.map(|name| name.to_string_lossy().into_owned());
+        self.stage(Source::Path(path), name).await
+    }
+
+    /// [`Launcher::upload`] of bytes, which have no name unless they are given one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::upload`].
+    pub async fn upload_bytes(&self, bytes: impl Into<Bytes>) -> Result<LaunchFile, Error> {
+        self.stage(Source::Bytes(bytes.into()), None).await
+    }
+
+    /// [`Launcher::upload`] of what can be read, which has no name unless it is given one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::upload`].
+    pub async fn upload_reader(
+        &self,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Result<LaunchFile, Error> {
+        self.stage(Source::Reader(Box::new(reader)), None).await
+    }
+
+    async fn stage(&self, source: Source, name: Option<String>) -> Result<LaunchFile, Error> {
+        let mut content = source.open().await?;
         let size = content.size();
         let Feed { pieces, fed } = content.feed();
-        let moved = Moved::new(size, None);
+        let moved = Moved::new(size, self.watcher.clone());
         let mut request = self
             .unlimited(Method::POST, self.url_of("files", &[]))
             .header(CONTENT_TYPE, OCTET_STREAM)
@@ -96,15 +132,18 @@ impl Launcher {
         };
         let mut response = self.bytes(url).await?;
         let mut arrival = Arrival::begin(&map, Some(directory_of(path)));
+        let moved = Moved::new(map.size, self.watcher.clone());
         loop {
             let piece = tokio::time::timeout(IDLE, response.chunk()).await;
             let piece = piece
                 .map_err(|_| self.idle())?
                 .map_err(|error| self.no_answer(error))?;
             let Some(piece) = piece else { break };
+            let more = piece.len() as u64;
             if !arrival.take(piece).await {
                 break;
             }
+            moved.add(more);
         }
         let arrived = arrival.end().await?;
         arrived.compare(&map).map_err(|reason| Error::Mismatch {
@@ -154,10 +193,4 @@ impl Launcher {
             cause: format!("nothing moved for {} s", IDLE.as_secs()),
         }
     }
-}
-
-/// What a file is called here: its own name, if that can be one, else its MD5. It is never a
-/// path.
-pub fn file_name(file: &FileBody) -> String {
-    local_name(file.name.as_deref(), &file.md5.to_string())
 }
