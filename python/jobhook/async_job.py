@@ -126,12 +126,12 @@ class AsyncJob:
     @property
     def inputs(self) -> AsyncFiles:
         """The files that the action was launched with. As `Job.inputs`."""
-        return self.files("actions", self.id, "inputs")
+        return self.files(self._native.action_store, self.id, "inputs")
 
     @property
     def outputs(self) -> AsyncFiles:
         """The files that were left with the action. As `Job.outputs`."""
-        return self.files("actions", self.id, "outputs")
+        return self.files(self._native.action_store, self.id, "outputs")
 
     def files(self, store: str, uuid: str, property: str) -> AsyncFiles:
         """The files of any property, which the launch must have granted. As `Job.files`."""

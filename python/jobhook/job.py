@@ -170,12 +170,12 @@ class Job:
     @property
     def inputs(self) -> Files:
         """The files that the action was launched with."""
-        return self.files("actions", self.id, "inputs")
+        return self.files(self._native.action_store, self.id, "inputs")
 
     @property
     def outputs(self) -> Files:
         """The files that this job, or an attempt before it, left with the action."""
-        return self.files("actions", self.id, "outputs")
+        return self.files(self._native.action_store, self.id, "outputs")
 
     def files(self, store: str, uuid: str, property: str) -> Files:
         """The files of any property, which the launch must have granted. Nothing is asked yet.

@@ -162,6 +162,11 @@ impl NativeJob {
     }
 
     #[getter]
+    fn action_store(&self) -> &str {
+        self.inner().action_store()
+    }
+
+    #[getter]
     fn traceparent(&self) -> Option<&str> {
         self.inner().traceparent()
     }

@@ -50,7 +50,7 @@ impl Download {
         Download {
             files: job.files(),
             fetching: Fetching {
-                place: Place::of_action(job.id(), "inputs"),
+                place: Place::own(job, "inputs"),
                 index,
                 watcher: None,
             },

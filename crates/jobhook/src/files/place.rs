@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::Error;
+use crate::{Error, Job};
 
-/// The store whose objects are actions.
+/// The store whose objects are actions; and what the original calls it.
 const ACTIONS: &str = "actions";
+const ORIGINAL_ACTIONS: &str = "AsyncActions";
 
 /// One property.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,16 @@ pub(crate) struct Place {
     pub(crate) store: String,
     pub(crate) uuid: String,
     pub(crate) property: String,
+}
+
+impl Job {
+    /// The store that has the action of this job, and its `inputs` and `outputs`.
+    pub fn action_store(&self) -> &'static str {
+        match self.attempt() {
+            Some(_) => ACTIONS,
+            None => ORIGINAL_ACTIONS,
+        }
+    }
 }
 
 impl Place {
@@ -24,9 +35,9 @@ impl Place {
         }
     }
 
-    /// A property of an action.
-    pub(crate) fn of_action(id: &str, property: &str) -> Place {
-        Place::new(ACTIONS, id, property)
+    /// A property of the job's own action.
+    pub(crate) fn own(job: &Job, property: &str) -> Place {
+        Place::new(job.action_store(), job.id(), property)
     }
 
     /// What follows the hook's address to upload there.
@@ -89,11 +100,28 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_an_action_are_where_its_server_has_them() {
+        let hook = crate::testing::FakeHook::start().unwrap();
+        for (attempt, store) in [(Some(1), "actions"), (None, "AsyncActions")] {
+            let environment = jobhook_protocol::JobEnvironment {
+                attempt,
+                ..hook.environment()
+            };
+            hook.set_environment(environment);
+            let job = hook.job().build().unwrap();
+            assert_eq!(Place::own(&job, "outputs").store, store);
+            // Here they are the same.
+            job.upload_bytes(store).send().unwrap();
+        }
+        assert_eq!(hook.files("outputs").len(), 2);
+    }
+
+    #[test]
     fn what_leads_elsewhere_is_refused() {
         for part in ["", ".", ".."] {
-            let place = Place::of_action(part, "outputs");
+            let place = Place::new("actions", part, "outputs");
             assert_eq!(place.upload_target().unwrap_err().code(), "invalid_setting");
-            let place = Place::of_action("a", part);
+            let place = Place::new("actions", "a", part);
             assert!(place.download_target(0).is_err());
         }
     }

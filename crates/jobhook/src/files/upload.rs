@@ -80,7 +80,7 @@ impl Upload {
         Upload {
             files: job.files(),
             sending: Sending {
-                place: Place::of_action(job.id(), "outputs"),
+                place: Place::own(job, "outputs"),
                 source,
                 fields,
                 watcher: None,

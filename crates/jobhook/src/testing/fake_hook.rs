@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::request::{Answer, Request};
 use super::rules::{Received, Records};
-use super::shelf::FakeFile;
+use super::shelf::{FakeFile, at};
 use crate::strict_json::json_of;
 use crate::{Error, Job, JobBuilder};
 
@@ -241,11 +241,7 @@ impl FakeHook {
 
     /// Puts a file into a property of another object.
     pub fn add_file_to(&self, store: &str, uuid: &str, property: &str, file: FakeFile) {
-        let at = (
-            store.to_ascii_lowercase(),
-            uuid.to_owned(),
-            property.to_owned(),
-        );
+        let at = at(store, uuid, property);
         self.shared.lock().records.shelf.attach(at, file);
     }
 
@@ -257,11 +253,7 @@ impl FakeHook {
 
     /// The files in a property of another object.
     pub fn files_of(&self, store: &str, uuid: &str, property: &str) -> Vec<FakeFile> {
-        let at = (
-            store.to_ascii_lowercase(),
-            uuid.to_owned(),
-            property.to_owned(),
-        );
+        let at = at(store, uuid, property);
         self.shared.lock().records.shelf.files(&at)
     }
 

@@ -9,7 +9,7 @@ use jobhook_protocol::{
 };
 
 use super::request::{Answer, Request};
-use super::shelf::Shelf;
+use super::shelf::{Shelf, at};
 use crate::hook::now_ms;
 
 /// A report as it was applied.
@@ -113,10 +113,6 @@ impl Records {
         if let ["data", token] = parts[..] {
             return Some(self.shelf.data(token, request));
         }
-        let at = |store: &str, uuid: &str, property: &str| {
-            let store = store.to_ascii_lowercase();
-            (store, uuid.to_owned(), property.to_owned())
-        };
         match (request.method.as_str(), &parts[..]) {
             ("PUT", ["upload", ..]) | ("GET", ["download", ..]) => {}
             _ => return None,

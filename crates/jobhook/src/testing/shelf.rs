@@ -32,7 +32,7 @@ pub struct FakeFile {
 }
 
 /// Store, object and property; the store in lower case.
-type At = (String, String, String);
+pub(crate) type At = (String, String, String);
 
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
@@ -89,6 +89,15 @@ impl FakeFile {
             sha256: is_v1.then_some(self.digests.sha256),
         }
     }
+}
+
+/// Where a property is, whichever of its names the store is given (`FILE-1`).
+pub(crate) fn at(store: &str, uuid: &str, property: &str) -> At {
+    let mut store = store.to_ascii_lowercase();
+    if store == "asyncactions" {
+        store = "actions".to_owned();
+    }
+    (store, uuid.to_owned(), property.to_owned())
 }
 
 impl Shelf {
