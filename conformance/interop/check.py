@@ -6,6 +6,7 @@ LocalRunner starts the clients. $JOBHOOK_BIN and $INTEROP_BIN are the `jobhook` 
 the Rust SDK's example `interop`. See README.md beside this file.
 """
 
+import hashlib
 import json
 import os
 import queue
@@ -149,11 +150,11 @@ class Webda:
 
 
 @contextmanager
-def webda(version, types=TYPES, definitions=None):
+def webda(version, types=TYPES, definitions="", files=""):
     folder = ROOT / ".tools" / "interop" / version
     command = ["node", HERE / "server.mjs", folder, json.dumps(types)]
     process = subprocess.Popen(
-        [*command, definitions] if definitions else command,
+        [*command, definitions, files],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         cwd=folder,  # it leaves a file `.registry` there
     )
@@ -299,6 +300,34 @@ OPERATION_CHECKS = [
 ]
 
 
+# Programs that leave files and take them. Only 2.4.3 can: 3.0.1 answers 500 to both requests.
+MOVERS = {
+    name: {
+        "command": os.environ["INTEROP_PYTHON"],
+        "args": [str(HERE / "clients" / "files.py"), way],
+    }
+    for name, way in {"TheWheel": "the-wheel", "TheFunctionsOfJobPy": "functions"}.items()
+}
+
+
+def files_go_there_and_come_back(server, name, folder):
+    code, history = server.end_of(server.launch(name, logs=[]))
+    expect((code, history[-1]["status"]), (0, "SUCCESS"))
+    entries = history[-1]["outputs"]
+    expect([entry["metadata"] for entry in entries], [{"number": it} for it in range(3)])
+    # What Webda keeps, byte by byte.
+    kept = [Path(folder, entry["hash"], "data").read_bytes() for entry in entries]
+    expect([hashlib.sha256(content).hexdigest() for content in kept], history[-1]["results"])
+
+
+def file_check(name, folder):
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+    return (
+        f"{words}: {files_go_there_and_come_back.__name__.replace('_', ' ')}",
+        lambda server: files_go_there_and_come_back(server, name, folder),
+    )
+
+
 def checks():
     """(the sentence that holds, what to call)"""
     for client in CLIENTS:
@@ -342,6 +371,12 @@ def main() -> int:
         with webda_with_operations(VERSIONS[0], command) as (server, definitions):
             named = [(check.__name__.replace("_", " "), check) for check in OPERATION_CHECKS]
             counts.append(run(f"Webda {VERSIONS[0]}, {program}", server, named, definitions))
+    with tempfile.TemporaryDirectory() as folder:
+        # One server each: the same contents are not sent twice to one.
+        for name, program in MOVERS.items():
+            files = Path(folder, name)
+            with webda("2.4.3", {name: program}, files=str(files)) as server:
+                counts.append(run("Webda 2.4.3", server, [file_check(name, files)]))
     passed, failed = map(sum, zip(*counts))
     print(f"interop: {passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0

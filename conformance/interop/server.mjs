@@ -10,8 +10,8 @@
 //     < {"error": "..."}         what Webda logs as an error
 //
 // The second argument maps action types to {command, args, options} of a LocalRunner. The third,
-// if there is one, is a definitions file: its operations are launched over HTTP, by the runner of
-// the type AsyncOperationAction.
+// if it is not empty, is a definitions file: its operations are launched over HTTP, by the runner of
+// the type AsyncOperationAction. The fourth is a folder: the actions then have files, kept there.
 import { createRequire } from "node:module";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
 const [folder, types] = [process.argv[2], JSON.parse(process.argv[3])];
-const definitions = process.argv[4];
+const [definitions, files] = process.argv.slice(4);
 const OPERATION = "AsyncOperationAction";
 const packages = createRequire(join(folder, "package.json"));
 const load = name => import(pathToFileURL(packages.resolve(name)));
@@ -42,6 +42,11 @@ const configuration = {
 if (definitions) {
   // Otherwise the hook of an operation is `store`: jobs of this process.
   Object.assign(configuration.services.Async, { asyncOperationDefinition: definitions, onlyHttpHook: true });
+}
+if (files) {
+  const map = { AsyncActions: ["inputs", "outputs"] };
+  configuration.services.Files = { type: "Webda/FileBinary", folder: files, expose: { url: "/files" }, map };
+  configuration.services.Async.binaryStore = "Files";
 }
 for (const [name, program] of Object.entries(types)) {
   // What the program says besides its reports goes to our standard error.
@@ -72,6 +77,10 @@ const models = {};
 // That of operations is Webda's own.
 for (const name of Object.keys(types).filter(it => it !== OPERATION)) {
   models[name] = { [name]: class extends AsyncAction {} }[name];
+  if (files) {
+    // By default an action refuses its own job.
+    models[name].prototype.canAct = async function () { return this; };
+  }
   application.addModel(`Interop/${name}`, models[name]);
 }
 
@@ -83,6 +92,12 @@ if (definitions) {
   // What an application's own authentication amounts to; the hook stays Webda's to guard.
   webda.registerRequestFilter({
     checkRequest: async context => !context.getHttpContext().getUrl().includes("/async/status")
+  });
+}
+if (files) {
+  // The same for the addresses of the bytes, which have tokens of their own.
+  webda.registerRequestFilter({
+    checkRequest: async context => !context.getHttpContext().getUrl().includes("/async/")
   });
 }
 const store = webda.getService("AsyncActions");
