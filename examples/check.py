@@ -9,7 +9,9 @@ listens on a free port, keeps its data in a temporary folder and is stopped at t
 """
 
 import argparse
+import csv
 import hashlib
+import io
 import json
 import os
 import queue
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import time
 import threading
+from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -66,15 +69,26 @@ def jobhook(*arguments):
     )
 
 
-def launch(action_type, arguments):
+def launch(action_type, arguments=None, files=()):
     """Launches, waits, and returns (exit code, action, log lines)."""
-    done = jobhook("launch", action_type, "--arguments", json.dumps(arguments), "--wait", "--json")
+    options = [] if arguments is None else ["--arguments", json.dumps(arguments)]
+    for path in files:
+        options += ["--file", path]
+    done = jobhook("launch", action_type, *options, "--wait", "--json")
     try:
         action = json.loads(done.stdout)
     except ValueError:
         raise AssertionError(f"launch printed no JSON: {done}") from None
     printed = jobhook("logs", action["uuid"], "--json").stdout
     return done.returncode, action, [json.loads(line) for line in printed.splitlines()]
+
+
+def outputs(action, folder):
+    """What an action left, by name."""
+    with tempfile.TemporaryDirectory(dir=folder) as into:
+        done = jobhook("files", action["uuid"], "--download", into)
+        expect(done.returncode, 0)
+        return {Path(path).name: Path(path).read_bytes() for path in done.stdout.splitlines()}
 
 
 def expect(found, wanted):
@@ -161,11 +175,12 @@ def a_shell_script_reports_with_the_command_line(folder):
     assert "cannot enter" in action["errorMessage"], action
 
 
-def python_counts_the_same_words(_):
-    code, action, log = launch("WordCountPython", {"path": str(PAGE)})
-    lines = PAGE.read_text(encoding="utf-8").count("\n")
+def python_counts_the_words_of_its_input_and_leaves_a_table(folder):
+    code, action, log = launch("WordCountPython", files=[PAGE])
+    text = PAGE.read_text(encoding="utf-8")
+    lines = text.count("\n")
     expect((code, action["status"]), (0, "SUCCESS"))
-    expect(action["results"], {"path": str(PAGE), "lines": lines, "words": words_of(PAGE)})
+    expect(action["results"], {"file": PAGE.name, "lines": lines, "words": words_of(PAGE)})
     expect(
         action["statusDetails"],
         {"progress": 100, "done": lines, "total": lines, "message": "counting"},
@@ -175,16 +190,19 @@ def python_counts_the_same_words(_):
     for number, line in enumerate(said, start=1):
         assert line.startswith("INFO word-count: "), line
         assert line.endswith(f" words in the first {200 * number} lines"), line
+    table = outputs(action, folder)["frequencies.csv"].decode()
+    head, *rows = csv.reader(io.StringIO(table))
+    expect(head, ["word", "count"])
+    expect({word: int(count) for word, count in rows}, Counter(text.split()))
 
 
-def python_ends_with_the_exception_of_the_program(folder):
-    path = str(folder / "nowhere")
-    code, action, log = launch("WordCountPython", {"path": path})
+def python_ends_with_the_exception_of_the_program(_):
+    code, action, log = launch("WordCountPython")
     expect((code, action["status"]), (1, "ERROR"))
-    expect(action["errorName"], "FileNotFoundError")
-    assert path in action["errorMessage"], action
+    expect(action["errorName"], "IndexError")
+    assert "there is no file 0" in action["errorMessage"], action
     expect(texts(log, "job")[0], "Traceback (most recent call last):")
-    assert texts(log, "job")[-1].startswith("FileNotFoundError: "), log
+    assert texts(log, "job")[-1].startswith("IndexError: "), log
 
 
 def python_with_requests_speaks_profile_webda(_):
@@ -194,6 +212,19 @@ def python_with_requests_speaks_profile_webda(_):
     expect(action["results"], {"line": "if x<y: fail & stop", "length": 19})
     expect(action["statusDetails"], {"done": 4, "total": 4})
     expect(texts(log, "job"), lines)
+
+
+def python_with_requests_takes_a_file_and_leaves_one(folder):
+    path = folder / "unsorted.bin"
+    for content in (b"", b"b\na\n", os.urandom(1 << 20)):
+        path.write_bytes(content)
+        code, action, _ = launch("SortLines", files=[path])
+        expect((code, action["status"]), (0, "SUCCESS"))
+        lines = sorted(content.splitlines(keepends=True))
+        # Only an empty file is the same when it is sorted.
+        sent = b"".join(lines) != content
+        expect(action["results"], {"lines": len(lines), "sent": sent})
+        expect(outputs(action, folder), {"sorted.txt": b"".join(lines)})
 
 
 def rust_counts_the_same_words(_):
@@ -374,8 +405,24 @@ CRON_CHECKS = [
 
 
 def an_unmodified_job_py_works(path):
-    code, action, log = launch("JobPy", {"path": str(Path(path).resolve())})
-    assert code == 0, [action, *log]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        contents = [b"", b"one", os.urandom(3 << 20)]
+        files = [folder / str(number) for number in range(len(contents))]
+        for file, content in zip(files, contents):
+            file.write_bytes(content)
+        arguments = {"path": str(Path(path).resolve()), "files": len(files)}
+        code, action, log = launch("JobPy", arguments, files)
+        assert code == 0, [action, *log]
+        left = json.loads(jobhook("files", action["uuid"], "--json", "--property", "outputs").stdout)
+        sums = [hashlib.sha256(content[::-1]).hexdigest() for content in contents]
+        found = [file for file in left["files"] if file["property"] == "outputs"]
+        expect([file["sha256"] for file in found], sums)
+        expect([file["metadata"] for file in found], [{"index": it} for it in range(len(files))])
+        expect(sorted(outputs(action, folder).values()), sorted(it[::-1] for it in contents))
+    # What is empty is the same in reverse: the server has it from the start.
+    known = ["Already downloaded", "Already uploaded"]
+    expect(texts(log, "stdout"), [*known, known[1], *known, *known])
     expect(texts(log, "job"), ["a < b && c > d", "<b>bold</b>"])
     expect(action["statusDetails"], {"step": "if x<y: fail & stop"})
     expect(action["results"], {"text": "if x<y: fail & stop"})
@@ -389,9 +436,10 @@ CHECKS = [
     a_program_without_sdk_succeeds_with_exit_code_0,
     a_program_without_sdk_fails_with_exit_code_1,
     a_shell_script_reports_with_the_command_line,
-    python_counts_the_same_words,
+    python_counts_the_words_of_its_input_and_leaves_a_table,
     python_ends_with_the_exception_of_the_program,
     python_with_requests_speaks_profile_webda,
+    python_with_requests_takes_a_file_and_leaves_one,
     rust_counts_the_same_words,
     rust_reports_the_error_of_the_program,
     rust_says_how_far_it_came_when_it_is_cancelled,

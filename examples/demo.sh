@@ -1,6 +1,7 @@
 #!/bin/sh
 # The demonstration behind `./just demo`: a Python program, launched as an action of a
-# real server, watched live, its result compared with what `wc` says. The python3 on the
+# real server with a file, watched live, its result compared with what `wc` says, and the
+# file that it left fetched and shown. The python3 on the
 # PATH has the package jobhook; `./just` sees to that.
 #
 # The server listens on a free port and keeps its data in a temporary folder; both
@@ -53,9 +54,8 @@ echo "$line"
 JOBHOOK_URL=${line##* }
 export JOBHOOK_URL
 
-arguments=$(python3 -c 'import json, sys; print(json.dumps({"path": sys.argv[1]}))' "$page")
-echo "\$ jobhook launch WordCountPython --arguments '$arguments' --follow"
-if ! "$jobhook" launch WordCountPython --arguments "$arguments" --follow >"$folder/uuid"; then
+echo "\$ jobhook launch WordCountPython --file docs/protocol.md --follow"
+if ! "$jobhook" launch WordCountPython --file "$page" --follow >"$folder/uuid"; then
     echo "the action did not succeed; the server's log:" >&2
     cat "$folder/server.log" >&2
     exit 1
@@ -71,15 +71,28 @@ printf '%s' "$action" | member status
 echo "$counted words in docs/protocol.md (wc -w says $wanted)"
 [ "$counted" = "$wanted" ] || exit 1
 
+echo
+echo "\$ jobhook files $uuid"
+"$jobhook" files "$uuid"
+echo "\$ jobhook files $uuid --download out; head -n 6 out/frequencies.csv"
+"$jobhook" files "$uuid" --download "$folder/out" >"$folder/fetched"
+head -n 6 "$folder/out/frequencies.csv"
+added=$(python3 -c 'import csv, sys
+print(sum(int(row["count"]) for row in csv.DictReader(open(sys.argv[1], encoding="utf-8", newline=""))))' \
+    "$folder/out/frequencies.csv")
+[ "$added" = "$wanted" ] || { echo "the table adds up to $added" >&2; exit 1; }
+
 cat <<END
 
 Go on:
   export PATH="$PWD/.tools/python/bin:$(cd "$(dirname "$jobhook")" && pwd):\$PATH"
   jobhook serve --config examples/jobhook.toml
-  jobhook launch WordCountPython --arguments '$arguments' --follow   (in another terminal)
+  jobhook launch WordCountPython --file README.md --follow   (in another terminal)
+  jobhook files ID --download out                            what it left
 
   examples/python-word-count/word-count.py   the program that just ran
   examples/jobhook.toml                      how the server knows it; yours can stand beside it
   docs/guides/python.md                      how to write one
+  docs/guides/files.md                       how files go in and out
   ./just test                                everything there is to check
 END
