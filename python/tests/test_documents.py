@@ -1,7 +1,7 @@
 """The code in the documents, each block run as a program of its own.
 
 A block stands as it is in the document. What the text around it says is there, is put before it:
-`job`, `paths` and `resize`. Its job reports to a hook of the test; what launches has a real server
+`job`, `paths` and `resize`. Its job reports to a hook of the test, which has one file; what launches has a real server
 with the examples' runners.
 """
 
@@ -23,7 +23,12 @@ import jobhook
 from jobhook.testing import FakeHook
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["docs/guides/python.md", "docs/guides/migrate.md", "python/README.md"]
+PAGES = [
+    "docs/guides/python.md",
+    "docs/guides/files.md",
+    "docs/guides/migrate.md",
+    "python/README.md",
+]
 
 PREAMBLE = """\
 from jobhook import Job
@@ -80,6 +85,7 @@ def test_a_block_runs(
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("three words here\n")
     job_hook.arguments = {"paths": ["a.txt", "b.txt"]}
+    job_hook.add_input(b"three words here\n", "c.txt")
     if RUNS.search(block):
         job_hook.set_field("operationId", "Report.Generate")
         job_hook.arguments = {"title": "Sales", "rows": [{"name": "a", "amount": 2.5}]}
