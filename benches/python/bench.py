@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("import", "send-status", "progress", "log", "memory")
+PARTS = ("import", "send-status", "progress", "log", "memory", "files")
 
 
 def python(*arguments, **options):
@@ -68,8 +68,13 @@ def server():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "jobhook.toml").write_text(
-            '[runners.log]\ntype = "LocalRunner"\nactions = ["Log"]\n'
-            f"command = {json.dumps(sys.executable)}\nargs = [{json.dumps(str(HERE / 'log.py'))}]\n"
+            "[files]\nmin_free = 0\n"
+            + "".join(
+                f'[runners.{name.lower()}]\ntype = "LocalRunner"\nactions = ["{name}"]\n'
+                f"command = {json.dumps(sys.executable)}\n"
+                f"args = [{json.dumps(str(HERE / f'{name.lower()}.py'))}]\n"
+                for name in ("Log", "Files")
+            )
         )
         command = [jobhook, "serve", "--config", folder / "jobhook.toml"]
         command += ["--data-dir", folder / "data", "--listen", "127.0.0.1:0"]
@@ -176,6 +181,68 @@ def measure_memory(arguments):
         f"{job:.1f} MiB with Job.report, {theirs:.1f} MiB with requests; "
         f"{bare:.1f} MiB of them are the interpreter"
     )
+
+
+def measure_files(arguments):
+    from jobhook import Grant, Launcher
+
+    size, rounds, original = 1 << 30, 3, str(arguments.original)
+    ratios = {"one-pass": [], "classic": [], "classic to requests": [], "download": []}
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "big")
+        piece = os.urandom(1 << 20)
+        with path.open("wb") as file:
+            for _ in range(size >> 20):
+                file.write(piece)
+        for number in range(1, rounds + 1):
+            sums = subprocess.check_output([arguments.benches, "sums"], text=True)
+            md5, sha256 = map(float, sums.split())
+            # A new one, or all contents would be kept until the end.
+            with server() as url:
+                launcher = Launcher(url)
+
+                def rate(way, **others):
+                    """MiB a second of a job, and its id."""
+                    grants = [Grant("actions", others["uuid"], "outputs")] if "uuid" in others else []
+                    action = launcher.launch("Files", {"way": way, **others}, grants=grants)
+                    action = launcher.wait(action.uuid, timeout=600)
+                    assert action.status == "SUCCESS", (action, [*launcher.lines(action.uuid)])
+                    peaks[way] = max(peaks.get(way, 0), action.results["peak_kib"])
+                    return (size >> 20) / action.results["seconds"], action.uuid
+
+                def up(way, **others):
+                    # Of what a server has, nothing would be sent.
+                    with path.open("r+b") as file:
+                        file.write(os.urandom(16))
+                    found, uuid = rate(way, path=str(path), **others)
+                    [left] = launcher.files(uuid)
+                    assert left.size == size, left
+                    return found, uuid
+
+                one_pass, uuid = up("one-pass")
+                classic, _ = up("classic")
+                theirs, _ = up("upload_to", original=original)
+                down, _ = rate("download", uuid=uuid)
+                their_down, _ = rate("download_from", uuid=uuid, original=original)
+            ratios["one-pass"].append(one_pass / md5)
+            ratios["classic"].append(classic / md5)
+            ratios["classic to requests"].append(classic / theirs)
+            ratios["download"].append(down / sha256)
+            print(
+                f"files {number}, 1 GiB, MiB/s: up in one pass {one_pass:.0f}, by hashes {classic:.0f}, "
+                f"with requests {theirs:.0f}; down {down:.0f}, with requests {their_down:.0f}; "
+                f"one stream of MD5 {md5:.0f}, of SHA-256 {sha256:.0f}",
+                flush=True,
+            )
+    found = {name: median(values) for name, values in ratios.items()}
+    print(
+        f"files, medians: one pass {found['one-pass']:.2f} of MD5 (wanted at least 0.5), "
+        f"by hashes {found['classic']:.2f} (0.3) and {found['classic to requests']:.2f} of requests (1.2), "
+        f"down {found['download']:.2f} of SHA-256 (0.5)"
+    )
+    told = ", ".join(f"{way} {peak / 1024:.1f}" for way, peak in peaks.items())
+    print(f"files, memory at its peak, MiB: {told}")
 
 
 def main():

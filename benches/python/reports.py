@@ -9,13 +9,13 @@ import sys
 import time
 
 
-def send_status_of(path):
+def module_of(path):
     from importlib.util import module_from_spec, spec_from_file_location
 
     spec = spec_from_file_location("job", path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.send_status
+    return module
 
 
 def report(step):
@@ -58,7 +58,7 @@ def main(what, count):
     elif what == "nothing":
         seconds = 0
     else:
-        seconds = in_a_row(send_status_of(what), count)
+        seconds = in_a_row(module_of(what).send_status, count)
     print(seconds, peak_kib())
 
 

@@ -231,6 +231,13 @@ fn sums() -> (f64, f64) {
     rates
 }
 
+/// Prints them, for the bench of the wheel.
+pub(crate) fn print_sums() -> anyhow::Result<()> {
+    let (md5, sha256) = sums();
+    println!("{md5} {sha256}");
+    Ok(())
+}
+
 /// A server that has a big file, the path of it, and a folder that has the same.
 async fn with_a_big_file() -> anyhow::Result<(Server, String, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;

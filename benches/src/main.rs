@@ -63,6 +63,7 @@ async fn bench() -> anyhow::Result<()> {
         Some("scheduled") => scheduled::run().await,
         // The parts that run as processes of their own.
         Some("reporters") => reporters::run_as_job().await,
+        Some("sums") => files::print_sums(),
         Some("leave-files") => files::leave_as_job().await,
         Some("carry") => big_file::carry(&arguments.next().context("a folder")?).await,
         Some("load") => hook::print_load().await,
