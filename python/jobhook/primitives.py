@@ -100,6 +100,9 @@ def upload_to(
 ) -> str:
     """Leaves a file with the server, unless the server has it already.
 
+    A server of jobhook is not asked first where the file is larger than 256 KiB: then it is read once,
+    while it is sent.
+
     Args:
         store: Such as `AsyncActions`.
         uuid: Of the object, such as the action's id.

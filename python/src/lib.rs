@@ -4,9 +4,9 @@
 //! is waited for, and errors become the exceptions of `jobhook/errors.py`. Threads of Rust never
 //! call into Python.
 //!
-//! Read in this order: [`json`] and [`errors`] turn values, [`waiting`] waits, [`transfer`] waits while
-//! bytes move, the others each
-//! hold one class or group of functions of `jobhook/_jobhook.pyi`.
+//! Read in this order: [`json`] and [`errors`] turn values, [`waiting`] waits, [`transfer`] waits
+//! while bytes move, the others each hold one class or group of functions of
+//! `jobhook/_jobhook.pyi`.
 
 mod errors;
 mod fake_hook;
