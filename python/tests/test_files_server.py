@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,7 @@ def test_what_cannot_be_launched_with_is_refused(server: Server, tmp_path: Path)
 
 DROP_INS = """
 import os
+import time
 from pathlib import Path
 from jobhook import check_job, download_from, send_status, upload_to
 
@@ -219,3 +221,57 @@ def test_with_asyncio_files_are_launched_with_listed_and_downloaded(
         assert path.read_bytes() == BIG
 
     asyncio.run(main())
+
+
+INTERRUPTED = """
+import hashlib
+import time
+from pathlib import Path
+from jobhook import Job
+
+with Job.from_env(retry_pauses=(0.05, 0.2)) as job:
+    folder = Path(job.arguments["folder"])
+    begun, seen = [], []
+
+    def watch(moved, of):
+        seen.append(moved)
+        # Nothing is taken meanwhile: bytes are on their way when the server is killed.
+        if not begun and 0 < moved < of:
+            begun.append(len(seen))
+            (folder / "begun").touch()
+            while not (folder / "back").exists():
+                time.sleep(0.05)
+
+    path = job.inputs[0].download(folder / "came", progress=watch)
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    assert seen == sorted(seen), seen
+    job.results = {"sha256": digest.hexdigest(), "begun": bool(begun)}
+"""
+
+
+def test_a_download_goes_on_from_there_after_the_server_was_killed(
+    server: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "big"
+    with path.open("wb") as file:
+        file.write(BIG)
+        file.truncate(256 << 20)
+    arguments = {"code": INTERRUPTED, "folder": str(tmp_path)}
+    action = server.launcher.launch("Python", arguments, files=[path])
+    end = time.monotonic() + BOUND_S
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < end, server.launcher.show(action.uuid)
+        time.sleep(0.05)
+    server.kill()
+    server.start()
+    (tmp_path / "back").touch()
+    over = end_of(server, action)
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    assert over.results == {"sha256": digest.hexdigest(), "begun": True}
+    assert [it for it in os.listdir(tmp_path) if it.endswith(".part")] == []
