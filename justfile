@@ -86,7 +86,14 @@ bench-children:
 
 # Small files a second against create, fsync and rename, and a big one down against nginx.
 bench-files:
+    @command -v nginx >/dev/null || { echo "nginx is missing, which it is measured against: apt-get install nginx-light" >&2; exit 69; }
+    cargo build --release -p jobhook-server
     cargo run --release -p jobhook-benches -- files
+
+# What memory server and clients need to move a file of so many GiB up and down, four times; it takes five times the room on the disk of TMPDIR.
+bench-big-file gib="4":
+    cargo build --release -p jobhook-server
+    cargo run --release -p jobhook-benches -- big-file {{ gib }}
 
 # Operations inside the server, from launch to SUCCESS, against SQLite's commits and a bare handler.
 bench-operations:
