@@ -8,10 +8,12 @@
 //! ```
 //!
 //! One loop owns the order, on a thread of its own: a store may wait for its disk there. It
-//! never waits for more: what has come in while the last commit ran is the next batch. A
-//! [claim that stands](StandingClaim) goes along with the first one that brings something to take,
-//! so an action is stored and taken in one commit. Data that the store refuses halves the batch
-//! until the culprit stands alone; a store that fails, fails all of it.
+//! never waits for more, and lets nobody go first: what has come in while the last commit ran is
+//! the next batch. So those who write take turns, some before the disk and some before the
+//! processors; with all of them in one batch, nobody has anything to do until it is on the disk.
+//! A [claim that stands](StandingClaim) goes along with the first batch that brings something to
+//! take, so an action is stored and taken in one commit. Data that the store refuses halves the
+//! batch until the culprit stands alone; a store that fails, fails all of it.
 
 mod standing;
 
@@ -150,7 +152,6 @@ async fn run(
 ) {
     let mut gathered = Vec::new();
     while items.recv_many(&mut gathered, MAX_BATCH).await > 0 {
-        gather(&mut gathered, &mut items);
         let mut batch = Batch::default();
         gathered.drain(..).for_each(|item| batch.add(item));
         for claim in standing.due(&batch.writes, clock.now()) {
@@ -161,17 +162,6 @@ async fn run(
         } else {
             commit(&*store, &changes, &*clock, batch).await;
         }
-    }
-}
-
-/// Lets those who are about to write come along: a commit costs as much as many writes. Where a
-/// processor is idle nobody is about to, and this takes no time.
-fn gather(gathered: &mut Vec<Item>, items: &mut mpsc::Receiver<Item>) {
-    std::thread::yield_now();
-    while gathered.len() < MAX_BATCH
-        && let Ok(item) = items.try_recv()
-    {
-        gathered.push(item);
     }
 }
 
