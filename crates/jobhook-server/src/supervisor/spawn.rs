@@ -1,7 +1,7 @@
 //! Turns a [`Spec`] into a process, and a dead process into what it used.
 //!
-//! The only `unsafe` of the server is here: the code between fork and exec, and `wait4`, which
-//! no safe wrapper offers.
+//! The only `unsafe` of the server is here: the code between fork and exec, and what no safe
+//! wrapper offers: `wait4`, and `waitid` for any end that a process may come to.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -217,7 +217,8 @@ fn why_not(spec: &Spec, leader: &File, error: &io::Error) -> End {
             "`{program}` could not be started: no room for another process"
         )),
         errno => End::NotStarted(
-            failed_step(spec, leader, error).unwrap_or_else(|| failed_exec(spec, errno, error)),
+            failed_step(spec, leader, error)
+                .unwrap_or_else(|| failed_exec(&spec.program, &spec.cwd, errno, error)),
         ),
     }
 }
@@ -241,8 +242,7 @@ fn failed_step(spec: &Spec, leader: &File, error: &io::Error) -> Option<String> 
 }
 
 /// The sentence for a directory that could not be entered or a program that could not begin.
-fn failed_exec(spec: &Spec, errno: Errno, error: &io::Error) -> String {
-    let (program, cwd) = (&spec.program, &spec.cwd);
+pub(crate) fn failed_exec(program: &str, cwd: &str, errno: Errno, error: &io::Error) -> String {
     match std::fs::metadata(cwd) {
         Err(error) => return format!("its working directory `{cwd}` cannot be used: {error}"),
         Ok(found) if !found.is_dir() => {
@@ -284,6 +284,27 @@ pub(crate) struct Reaped {
 pub(crate) struct KilledBy {
     pub number: i32,
     pub core: bool,
+}
+
+/// A dead child, whatever it died of; it stays on the kernel's list.
+///
+/// nix knows the common signals only, and takes a child that another one ended for an error.
+pub(crate) fn next_dead() -> Option<Pid> {
+    use nix::libc;
+
+    let mut found = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the pointer is to live, writable memory of the right type. All-zero bytes are a valid
+    // `siginfo_t`, so it may be read whether or not the kernel filled it in, and its process id is
+    // 0 then; for a child's end that field is set.
+    #[allow(unsafe_code, reason = "nix refuses signals that it has no name for")]
+    let pid = unsafe {
+        if libc::waitid(libc::P_ALL, 0, found.as_mut_ptr(), options) != 0 {
+            return None;
+        }
+        found.assume_init().si_pid()
+    };
+    (pid != 0).then(|| Pid::from_raw(pid))
 }
 
 /// Takes the dead child `pid` off the kernel's list. `None` if it is not dead, or no child.

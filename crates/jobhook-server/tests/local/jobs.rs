@@ -77,6 +77,18 @@ async fn a_signal_is_told_by_its_number() {
     );
 }
 
+/// The signal library of the supervisor knows the common signals only, and took such a death for an
+/// error: the job was never seen to end.
+#[tokio::test]
+async fn a_signal_without_a_name_ends_a_job_too() {
+    let fixture = Fixture::open().await;
+    let (_, exit) = fixture.run(&sh("kill -40 $$")).await;
+    assert!(
+        matches!(exit.end, End::Signal { number: 40, .. }),
+        "{exit:?}"
+    );
+}
+
 #[tokio::test]
 async fn starting_twice_gives_one_job() {
     let fixture = Fixture::open().await;

@@ -4,24 +4,18 @@
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::alive::{Child, Over};
 use super::{Children, LAST_WORDS, RECORD_AGAIN, SWEEP_AGAIN};
 use crate::supervisor::clock::now_ms;
 use crate::supervisor::message::{End, Exit, Notice};
-use crate::supervisor::spawn::reap;
+use crate::supervisor::spawn::{next_dead, reap};
 
 impl Children {
     /// A child died: a leader, or an orphan that fell to this process.
     pub(crate) fn on_death(&mut self) {
-        loop {
-            let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-            let pid = match waitid(Id::All, peek) {
-                Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) => pid,
-                _ => break,
-            };
+        while let Some(pid) = next_dead() {
             match self.alive.by_leader.remove(&pid.as_raw()) {
                 Some(serial) => self.on_leader_death(serial, pid),
                 None => {
