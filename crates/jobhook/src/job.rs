@@ -181,6 +181,18 @@ impl Job {
         }
     }
 
+    /// Waits until at most `bytes` of what was said wait for an answer. For programs that say more
+    /// than a server stores in the same time: it slows them down instead of filling the memory.
+    ///
+    /// A server that answers is waited for as long as it takes. One that is away is not: `limit`
+    /// after it was heard last, and from then on at once, this returns; what is said then waits
+    /// as [`JobBuilder::spool_bytes`] allows. Blocks the thread.
+    pub fn wait_for_room(&self, bytes: usize, limit: Duration) {
+        if self.handle.check_process().is_ok() {
+            self.handle.shared.wait_for_room(bytes, limit);
+        }
+    }
+
     /// Says how far the job is. Returns at once; of many calls only the newest is sent.
     ///
     /// - `total`: how many there are, if that is known.

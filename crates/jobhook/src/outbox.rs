@@ -144,13 +144,7 @@ impl Outbox {
             self.untold += 1;
             return Err(Full);
         }
-        let mut wake = false;
-        if self.untold > 0 {
-            let lost = std::mem::take(&mut self.untold);
-            let marker =
-                format!("[jobhook] {lost} lines are missing here: too much waited to be sent");
-            wake |= self.piece(&marker, now);
-        }
+        let mut wake = self.tell_lost(now);
         let mut rest = text;
         while rest.len() > LONGEST_LINE {
             let end = rest.floor_char_boundary(LONGEST_LINE);
@@ -158,6 +152,16 @@ impl Outbox {
             rest = &rest[end..];
         }
         Ok(wake | self.piece(rest, now))
+    }
+
+    /// Says in the log how many lines found no room, if any did since it was said last.
+    fn tell_lost(&mut self, now: Instant) -> bool {
+        if self.untold == 0 {
+            return false;
+        }
+        let lost = std::mem::take(&mut self.untold);
+        let marker = format!("[jobhook] {lost} lines are missing here: too much waited to be sent");
+        self.piece(&marker, now)
     }
 
     fn piece(&mut self, text: &str, now: Instant) -> bool {
@@ -216,8 +220,15 @@ impl Outbox {
     /// Hurries everything that is there now; returns the ticket to wait for.
     pub(crate) fn hurry(&mut self, now: Instant) -> u64 {
         self.settle_progress(now);
+        // No line may come that would tell of them.
+        self.tell_lost(now);
         self.hurried = self.last_ticket;
         self.last_ticket
+    }
+
+    /// How many bytes wait to be answered.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// When to seal and send next.
@@ -441,6 +452,22 @@ mod tests {
             [
                 r#"{"logs":["[jobhook] 1 lines are missing here: too much waited to be sent","z"],"reporter":"r","seq":2}"#
             ]
+        );
+    }
+
+    #[test]
+    fn lines_that_are_lost_at_the_end_are_told_of_too() {
+        let (mut outbox, now) = (outbox(100), Instant::now());
+        outbox.line(&"x".repeat(90), now).unwrap();
+        outbox.seal(now);
+        for _ in 0..3 {
+            assert_eq!(outbox.line(&"y".repeat(20), now), Err(Full));
+        }
+        let ticket = outbox.hurry(now);
+        assert!(!outbox.is_done(ticket));
+        assert_eq!(
+            sent(&mut outbox)[1],
+            r#"{"logs":["[jobhook] 3 lines are missing here: too much waited to be sent"],"reporter":"r","seq":2}"#
         );
     }
 

@@ -144,7 +144,31 @@ impl Shared {
         }
     }
 
-    /// The same without blocking the thread. Needs a tokio runtime with its timer.
+    /// Waits until at most `most` bytes wait to be answered, however long that takes, but no
+    /// longer than `limit` after the server began to be away; blocks the thread.
+    pub(crate) fn wait_for_room(&self, most: usize, limit: Duration) {
+        let mut state = self.lock();
+        loop {
+            let is_over = state.fault.is_some() || state.gone || state.closed;
+            if is_over || state.outbox.bytes() <= most {
+                return;
+            }
+            let away = state.away.as_ref().map(|(since, _)| since.elapsed());
+            let left = away.map_or(CENTURY, |away| limit.saturating_sub(away));
+            if left.is_zero() {
+                return;
+            }
+            state.blocked += 1;
+            let (next, _) = self
+                .changed
+                .wait_timeout(state, left.min(CENTURY))
+                .unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            state.blocked -= 1;
+        }
+    }
+
+    /// [`Shared::wait`] without blocking the thread. Needs a tokio runtime with its timer.
     pub(crate) async fn wait_async<T>(
         &self,
         limit: Duration,

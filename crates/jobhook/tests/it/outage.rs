@@ -172,3 +172,45 @@ fn the_clock_of_the_server_is_learnt_once() {
     assert_eq!(hook.requests(), 3, "only the first is sent twice");
     assert_eq!(hook.lines(), ["a"]);
 }
+
+#[test]
+fn a_program_that_waits_for_room_keeps_step_with_a_server_that_answers() {
+    let hook = FakeHook::start().unwrap();
+    let job = hook.job().build().unwrap();
+    let lines = lines(20_000);
+    for line in &lines {
+        job.log(line).unwrap();
+        job.wait_for_room(1_000, Duration::ZERO);
+    }
+    job.close().unwrap();
+    assert_eq!(hook.lines(), lines);
+    // So little waited each time that they could not all go together.
+    assert!(hook.reports().len() > 100, "{}", hook.reports().len());
+}
+
+#[test]
+fn a_program_that_waits_for_room_is_not_held_up_by_a_server_that_is_away() {
+    let hook = FakeHook::start().unwrap();
+    let job = hook.job().build().unwrap();
+    job.log("first").unwrap();
+    job.flush(PATIENCE).unwrap();
+    hook.go_away();
+    let lines = lines(1_000);
+    for line in &lines {
+        job.log(line).unwrap();
+    }
+    let limit = Duration::from_millis(300);
+    let began = Instant::now();
+    job.wait_for_room(100, limit);
+    assert!(began.elapsed() >= limit / 2, "{:?}", began.elapsed());
+    let again = Instant::now();
+    for _ in 0..1_000 {
+        job.wait_for_room(100, limit);
+    }
+    assert!(again.elapsed() < limit, "{:?}", again.elapsed());
+    // Once it is back there is room again.
+    hook.come_back().unwrap();
+    job.wait_for_room(100, PATIENCE);
+    job.close().unwrap();
+    assert_eq!(hook.lines()[1..], lines);
+}
