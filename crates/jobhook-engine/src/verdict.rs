@@ -94,14 +94,31 @@ fn judge_by_sight(
     ending: &Ending,
     lacks_results: bool,
 ) -> (Outcome, Option<Failure>, Option<Fault>) {
-    let name = match ending {
-        Ending::Exited { code: 0 } if attempt.auto_status && lacks_results => {
-            let message =
-                "the program exited with code 0 without the results that its operation promises";
-            let failure = Failure::new(Code::InvalidOutput.as_str(), message);
-            return (Outcome::Error, Some(failure), Some(Fault::Code));
+    if let Ending::Exited { code: 0 } = ending
+        && attempt.auto_status
+    {
+        if !lacks_results {
+            return (Outcome::Success, None, None);
         }
-        Ending::Exited { code: 0 } if attempt.auto_status => return (Outcome::Success, None, None),
+        let message =
+            "the program exited with code 0 without the results that its operation promises";
+        let failure = Failure::new(Code::InvalidOutput.as_str(), message);
+        return (Outcome::Error, Some(failure), Some(Fault::Code));
+    }
+    let fault = match ending {
+        Ending::Lost { .. } => Fault::Infrastructure,
+        _ => Fault::Code,
+    };
+    (
+        Outcome::Error,
+        Some(Failure::new(name(ending), sentence(ending))),
+        Some(fault),
+    )
+}
+
+/// Says for programs what a runner saw.
+pub fn name(ending: &Ending) -> &'static str {
+    match ending {
         Ending::Exited { code: 0 } | Ending::Returned => "ended_without_word",
         Ending::Exited { .. } => "exit_code",
         Ending::Signalled { .. } => "killed_by_signal",
@@ -111,16 +128,7 @@ fn judge_by_sight(
         Ending::Abandoned => "abandoned",
         Ending::NotStarted { .. } => "not_started",
         Ending::Lost { .. } => "lost",
-    };
-    let fault = match ending {
-        Ending::Lost { .. } => Fault::Infrastructure,
-        _ => Fault::Code,
-    };
-    (
-        Outcome::Error,
-        Some(Failure::new(name, sentence(ending))),
-        Some(fault),
-    )
+    }
 }
 
 /// Says in plain words what a runner saw.
@@ -155,14 +163,16 @@ pub fn sentence(ending: &Ending) -> String {
     }
 }
 
-/// What a witness body says of an ending: like [`sentence`], but without judging silence.
-pub fn sight(saw: &Saw) -> String {
-    let asked = if saw.stopped {
+/// What is said of an ending to people: like [`sentence`], but without judging silence.
+///
+/// - `stopped`: whether the job had been asked to stop.
+pub fn sight(ending: &Ending, stopped: bool) -> String {
+    let asked = if stopped {
         " after it was asked to stop"
     } else {
         ""
     };
-    match &saw.ending {
+    match ending {
         Ending::Exited { code: 0 } => format!("the program exited with code 0{asked}"),
         Ending::Returned => format!("the operation returned{asked}"),
         ending => format!("{}{asked}", sentence(ending)),

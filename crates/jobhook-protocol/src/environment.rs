@@ -18,6 +18,11 @@ pub const JOB_HOOK: &str = "JOB_HOOK";
 pub const JOB_ORCHESTRATOR: &str = "JOB_ORCHESTRATOR";
 /// The attempt's number, from 1. Its presence means that the server speaks `v1`.
 pub const JOB_ATTEMPT: &str = "JOB_ATTEMPT";
+/// What becomes of what the program writes to its outputs; see [`OUTPUT_STORED`].
+pub const JOB_OUTPUT: &str = "JOB_OUTPUT";
+/// The value of [`JOB_OUTPUT`] where whoever started the program stores what it writes as lines of
+/// the action's log, so that nobody needs to report it.
+pub const OUTPUT_STORED: &str = "stored";
 /// W3C Trace Context.
 pub const TRACEPARENT: &str = "TRACEPARENT";
 

@@ -5,7 +5,8 @@
 //! launch operations             anywhere: JOBHOOK_URL and JOBHOOK_TOKEN
 //! list show logs cancel retry
 //! schedules
-//! report log                   inside a job: JOB_*
+//! report log upload download   inside a job: JOB_*
+//! exec                         around a job's program: JOB_*
 //! ```
 //!
 //! Each command is a file: its flags, and what becomes of them. The crate `jobhook` speaks to a
@@ -17,6 +18,7 @@ mod act;
 mod api;
 mod check;
 mod download;
+mod exec;
 mod exit;
 mod files;
 mod job;
@@ -78,6 +80,7 @@ enum Command {
     Log(log::Log),
     Upload(upload::Upload),
     Download(download::Download),
+    Exec(exec::Exec),
 }
 
 /// Runs the command line of this process to its end.
@@ -101,7 +104,7 @@ pub fn main_with(operations: Operations) -> ExitCode {
     let surroundings = Surroundings::of_this_process();
     let mut output = Output::of_this_process(&surroundings);
     let exit = run(std::env::args_os(), &surroundings, operations, &mut output);
-    ExitCode::from(exit as u8)
+    ExitCode::from(exit.code())
 }
 
 fn run(
@@ -183,5 +186,6 @@ async fn dispatch(
         Command::Log(log) => log::run(log, surroundings, output).await,
         Command::Upload(upload) => upload::run(upload, surroundings, output).await,
         Command::Download(download) => download::run(download, surroundings, output).await,
+        Command::Exec(exec) => exec::run(exec, surroundings, output).await,
     }
 }

@@ -45,3 +45,10 @@ pub use error::SupervisorError;
 pub use message::{End, Exit, Hello, Limits, Notice, Run, RunKey, Spec, State, Usage};
 pub use output::{Chunk, Line, OutputReader, Stream};
 pub use supervisors::{SupervisorOptions, Supervisors, Told};
+
+// What another process of ours that has one child makes use of: `jobhook exec`.
+pub(crate) use lines::Lines;
+pub(crate) use oom::OomCounter;
+pub(crate) use pipes::{READ_BYTES, set_nonblocking};
+pub(crate) use process::{descendants, own_children};
+pub(crate) use spawn::{failed_exec, next_dead, reap};

@@ -10,24 +10,26 @@ use jobhook_protocol::Status;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done; of an action: `SUCCESS`.
-    Success = 0,
+    Success,
     /// Of an action: `ERROR`. Of a report: refused.
-    Error = 1,
+    Error,
     /// Of an action: `TIMEOUT`.
-    Timeout = 2,
+    Timeout,
     /// Of an action: `CANCELLED`. Of a report: the server wants the job to stop.
-    Cancelled = 3,
+    Cancelled,
     /// The command line, a file it names or the environment is wrong, whoever found it: this
     /// program or the server.
-    Usage = 64,
+    Usage,
     /// Nobody answered.
-    Unreachable = 69,
+    Unreachable,
     /// Anything else.
-    Other = 70,
+    Other,
     /// No token, or one that may not.
-    Denied = 77,
+    Denied,
     /// Ctrl-C, as shells count it.
-    Interrupted = 130,
+    Interrupted,
+    /// That of the program that was run, whatever it means by it.
+    Program(u8),
 }
 
 /// Why a command did not do what it was asked.
@@ -86,6 +88,24 @@ impl From<io::Error> for Failure {
                 Exit::Other,
                 format_args!("the output cannot be written: {error}"),
             ),
+        }
+    }
+}
+
+impl Exit {
+    /// What the process ends with.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Exit::Success => 0,
+            Exit::Error => 1,
+            Exit::Timeout => 2,
+            Exit::Cancelled => 3,
+            Exit::Usage => 64,
+            Exit::Unreachable => 69,
+            Exit::Other => 70,
+            Exit::Denied => 77,
+            Exit::Interrupted => 130,
+            Exit::Program(code) => code,
         }
     }
 }

@@ -114,7 +114,7 @@ impl Reporter {
 /// The end of a command that did not do it.
 ///
 /// - `what`: the report, the upload or the download.
-fn undone(what: &str, error: &Error, patience: Duration) -> Failure {
+pub(crate) fn undone(what: &str, error: &Error, patience: Duration) -> Failure {
     let refused = |status: u16| match status {
         401 | 403 => Exit::Denied,
         _ => Exit::Error,

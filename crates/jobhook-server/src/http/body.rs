@@ -135,7 +135,10 @@ fn attempt(attempt: &Attempt) -> AttemptBody {
 fn witness(attempt: &Attempt) -> WitnessBody {
     WitnessBody {
         said: attempt.said,
-        saw: attempt.saw.as_ref().map(verdict::sight),
+        saw: attempt
+            .saw
+            .as_ref()
+            .map(|saw| verdict::sight(&saw.ending, saw.stopped)),
         disagree: attempt
             .closing
             .as_ref()

@@ -423,31 +423,36 @@ fn gap(lost: u64, time_ms: u64) -> OutputLine {
     }
 }
 
+impl From<End> for Ending {
+    fn from(end: End) -> Ending {
+        match end {
+            End::Code(code) => Ending::Exited { code },
+            End::Signal {
+                number, oom: true, ..
+            } => Ending::OutOfMemory { signal: number },
+            End::Signal {
+                number,
+                core,
+                oom: false,
+            } => Ending::Signalled {
+                signal: number,
+                name: signal_name(number).to_owned(),
+                core_dumped: core,
+            },
+            End::NotStarted(reason) => Ending::NotStarted { reason },
+            End::Lost(reason) => Ending::Lost { reason },
+        }
+    }
+}
+
 fn saw(exit: Exit) -> Saw {
-    let ending = match exit.end {
-        End::Code(code) => Ending::Exited { code },
-        End::Signal {
-            number, oom: true, ..
-        } => Ending::OutOfMemory { signal: number },
-        End::Signal {
-            number,
-            core,
-            oom: false,
-        } => Ending::Signalled {
-            signal: number,
-            name: signal_name(number).to_owned(),
-            core_dumped: core,
-        },
-        End::NotStarted(reason) => Ending::NotStarted { reason },
-        End::Lost(reason) => Ending::Lost { reason },
-    };
     let usage = exit.usage.map(|usage| Usage {
         user_ms: usage.user_ms,
         system_ms: usage.system_ms,
         max_rss_kib: usage.max_rss_bytes / 1024,
     });
     Saw {
-        ending,
+        ending: exit.end.into(),
         at: timestamp(exit.ended_ms),
         stopped: exit.stopped,
         usage,

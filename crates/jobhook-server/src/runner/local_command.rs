@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jobhook_engine::runner::JobStart;
-use jobhook_protocol::environment::{JOB_ATTEMPT, JOB_HOOK, JOB_ID, JOB_SECRET_KEY};
+use jobhook_protocol::environment::{
+    JOB_ATTEMPT, JOB_HOOK, JOB_ID, JOB_OUTPUT, JOB_SECRET_KEY, OUTPUT_STORED,
+};
 
 use super::local_template::{MissingValue, Template, TemplateError, Values};
 use crate::config;
@@ -23,7 +25,7 @@ const INHERITED: [&str; 7] = [
     "SSL_CERT_DIR",
 ];
 /// What only the attempt itself may say.
-const RESERVED: [&str; 4] = [JOB_ID, JOB_SECRET_KEY, JOB_HOOK, JOB_ATTEMPT];
+const RESERVED: [&str; 5] = [JOB_ID, JOB_SECRET_KEY, JOB_HOOK, JOB_ATTEMPT, JOB_OUTPUT];
 
 /// The command of a LocalRunner, as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,6 +190,8 @@ impl Prepared {
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
+        // The supervisor keeps it, whether the program knows of jobhook or not.
+        env.insert(JOB_OUTPUT.to_owned(), OUTPUT_STORED.to_owned());
         for (name, template) in &self.env {
             env.insert(name.clone(), template.fill(&values)?);
         }

@@ -223,7 +223,8 @@ impl Pipes {
     }
 }
 
-fn set_nonblocking(pipe: impl AsFd) -> std::io::Result<()> {
+/// Reading or writing `pipe` does not wait from now on.
+pub(crate) fn set_nonblocking(pipe: impl AsFd) -> std::io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(&pipe, FcntlArg::F_GETFL)?);
     fcntl(&pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())

@@ -10,11 +10,11 @@ use jobhook_protocol::{Code, Problem, Report, SecretKey, SignedHeaders};
 use crate::command::{Ended, Jobhook, jobhook};
 use crate::standin::{Request, StandIn, Then, events, json, problem};
 
-const KEY: &str = "s3cret-\u{e9}";
+pub(crate) const KEY: &str = "s3cret-\u{e9}";
 const STORED: &str = r#"{"uuid":"a-1","type":"T","status":"RUNNING"}"#;
 
 /// A job of attempt 1.
-fn job(arguments: &[&str], server: &StandIn) -> Jobhook {
+pub(crate) fn job(arguments: &[&str], server: &StandIn) -> Jobhook {
     jobhook(arguments)
         .env("JOB_ID", "a-1")
         .env("JOB_SECRET_KEY", KEY)
@@ -22,7 +22,7 @@ fn job(arguments: &[&str], server: &StandIn) -> Jobhook {
         .env("JOB_ATTEMPT", "1")
 }
 
-fn signed(request: &Request) -> SignedHeaders {
+pub(crate) fn signed(request: &Request) -> SignedHeaders {
     SignedHeaders::read(|name| {
         request
             .headers
@@ -33,18 +33,18 @@ fn signed(request: &Request) -> SignedHeaders {
     .expect("well-formed headers")
 }
 
-fn read(request: &Request) -> Report {
+pub(crate) fn read(request: &Request) -> Report {
     Report::read(request.body.to_vec()).expect("a report")
 }
 
 /// Answers the first requests with these, all others with success.
-fn server_that_first(
+pub(crate) fn server_that_first(
     answers: impl Fn(usize) -> Option<Response<Body>> + Send + Sync + 'static,
 ) -> StandIn {
     StandIn::start(move |before, _| answers(before).unwrap_or_else(|| json(200, STORED)))
 }
 
-fn stores_everything() -> StandIn {
+pub(crate) fn stores_everything() -> StandIn {
     server_that_first(|_| None)
 }
 

@@ -6,6 +6,7 @@
 mod client;
 mod command;
 mod command_line;
+mod exec;
 mod follow;
 mod job;
 mod standin;

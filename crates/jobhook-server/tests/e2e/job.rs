@@ -50,6 +50,19 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// What its program finds in its environment.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("JOB_ID", self.id.to_owned()),
+            ("JOB_SECRET_KEY", self.key.reveal()),
+            (
+                "JOB_HOOK",
+                format!("http://{}/async", self.server.address()),
+            ),
+            ("JOB_ATTEMPT", self.attempt.to_string()),
+        ]
+    }
+
     /// Ends the program with this exit code.
     pub(crate) fn exit(&self, code: i32) {
         let (id, attempt) = (self.id, self.attempt);

@@ -11,6 +11,7 @@ mod cancel;
 mod check;
 mod client;
 mod command;
+mod exec;
 mod file_commands;
 mod files;
 mod full_disk;

@@ -162,6 +162,7 @@ fn of_the_servers_environment_a_job_gets_only_what_is_on_the_list() {
             "JOB_HOOK",
             "JOB_ID",
             "JOB_ORCHESTRATOR",
+            "JOB_OUTPUT",
             "JOB_SECRET_KEY",
             "LC_ALL",
             "MINE",

@@ -227,6 +227,7 @@ async fn arguments_reach_the_command_as_values() {
         "JOB_HOOK=http://127.0.0.1:1/async",
         &format!("JOB_ID={id}"),
         "JOB_ORCHESTRATOR=jobhook",
+        "JOB_OUTPUT=stored",
         "JOB_SECRET_KEY=s3cret",
         &format!("MINE=<{text}>"),
         &format!("{dir}/sub"),
