@@ -114,6 +114,14 @@ bench-python *args: wheels bench-environment
 wheels arch=arch(): release-tools
     python/build-wheels.sh {{ quote(release_wheels) }} {{ arch }}
 
+# The program `jobhook` for any image, also an empty one: linked statically, into the target folder's static/. `./just static release` is quicker, and what it builds larger.
+static profile="dist" arch=arch():
+    deploy/build-static.sh {{ quote(target / "static") }} {{ arch }} {{ profile }}
+
+# Run the static program as server, as client and around a program in an empty root, where names are looked up over the network.
+check-static profile="dist": (static profile)
+    deploy/check-static.py {{ quote(target / "static/jobhook") }}
+
 # Install the release wheels in every Python of this machine, and run actions with both.
 check-wheels: wheels
     python3 python/check-wheels.py {{ quote(release_wheels) }}

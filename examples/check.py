@@ -295,6 +295,37 @@ def a_rust_operation_is_a_child_process(_):
 
 
 PYTHON_OPERATION = HERE / "python-operation"
+# Everything else is taken out of the environment; then the program itself.
+AS_IN_AN_IMAGE = """
+for name in $(env | cut -d= -f1); do
+    case $name in JOB_*) ;; *) unset "$name" ;; esac
+done
+exec "$0" "$@"
+"""
+
+
+def operations_need_nothing_but_the_environment_of_a_job(folder):
+    found = {name: shutil.which(name, path=ENVIRONMENT["PATH"]) for name in ("python3", "rust-operation")}
+    groups = [{"name": "north", "amounts": [1, 2.5]}]
+    programs = [
+        ([found["rust-operation"]], {"sales": [{"region": "north", "cents": 350}]}, 350),
+        ([found["python3"], str(PYTHON_OPERATION / "report.py")], {"title": "Sales", "groups": groups}, 3.5),
+    ]
+    usual = ENVIRONMENT["JOBHOOK_URL"]
+    for program, given, total in programs:
+        config = folder / "image.toml"
+        config.write_text(
+            "[runners.image]\ntype = 'LocalRunner'\nactions = ['Report.Generate']\ncommand = 'sh'\n"
+            f"args = {json.dumps(['-c', AS_IN_AN_IMAGE, *program])}\n"
+        )
+        with server(folder / program[0].strip("/").replace("/", "-"), config) as address:
+            ENVIRONMENT["JOBHOOK_URL"] = address
+            try:
+                code, action, log = launch("Report.Generate", given)
+            finally:
+                ENVIRONMENT["JOBHOOK_URL"] = usual
+        assert (code, action["status"]) == (0, "SUCCESS"), [action, *log]
+        expect(action["results"]["total"], total)
 
 
 def python_prints_the_definitions_that_the_server_reads(_):
@@ -444,6 +475,7 @@ CHECKS = [
     rust_reports_the_error_of_the_program,
     rust_says_how_far_it_came_when_it_is_cancelled,
     a_rust_operation_is_a_child_process,
+    operations_need_nothing_but_the_environment_of_a_job,
 ]
 
 
