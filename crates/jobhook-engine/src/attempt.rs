@@ -57,6 +57,8 @@ pub struct Attempt {
     pub timed_out: Option<TimeoutKind>,
     /// How far its runner's output is stored, in the runner's own measure.
     pub output_offset: u64,
+    /// What its runner wants to find again, for no one else to read.
+    pub output_mark: Option<String>,
     /// What its runner saw of the end.
     pub saw: Option<Saw>,
     /// How it closed.
@@ -112,6 +114,9 @@ pub enum Ending {
     OutOfMemory {
         /// The signal it was ended with.
         signal: i32,
+        /// The most it could use, as whoever set it wrote it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<String>,
     },
     /// The operation returned; it ran inside the server.
     Returned,
@@ -122,6 +127,15 @@ pub enum Ending {
     /// The operation did not return when it was asked to, and cannot be ended: its thread goes
     /// on in the server.
     Abandoned,
+    /// What it ran on ended it, or never let it begin.
+    Displaced {
+        /// The name that an error has for it, for example `evicted`.
+        name: String,
+        /// What happened, as a lower-case fragment.
+        reason: String,
+        /// Whose fault that is.
+        fault: Fault,
+    },
     /// It never began: nothing of it ran.
     NotStarted {
         /// Why, as a lower-case fragment.

@@ -147,7 +147,7 @@ impl Driver {
         let environment = JobEnvironment {
             id: self.at.action.to_string(),
             secret_key: key,
-            hook: self.parts.settings.hook_url.clone(),
+            hook: self.parts.hook_url_of(&self.attempt).to_owned(),
             orchestrator: Some(self.parts.settings.orchestrator.clone()),
             attempt: Some(self.at.number),
             traceparent: self.action.traceparent.clone(),
@@ -157,7 +157,10 @@ impl Driver {
                 attempt: self.at,
                 action: self.action.clone(),
                 environment: environment.clone(),
+                nonce: self.attempt.nonce.clone(),
+                claimed_at: self.attempt.claimed_at,
                 output_offset: self.attempt.output_offset,
+                output_mark: self.attempt.output_mark.clone(),
                 taken_up: self.origin == Origin::TakenUp,
                 forbidden: forbidden.clone(),
             };

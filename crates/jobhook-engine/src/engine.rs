@@ -172,12 +172,17 @@ impl Engine {
             settings.max_clock_skew,
         );
         let batcher = Batcher::start(Arc::clone(&store), Arc::clone(&changes), Arc::clone(&clock));
+        let other_hook_urls = runners.iter().filter_map(|runner| {
+            let url = runner.hook_url()?.to_owned();
+            Some((runner.name().to_owned(), url))
+        });
         let files = Files::new(
             Arc::clone(&store),
             batcher.clone(),
             Arc::clone(&keyring),
             Arc::clone(&clock),
             settings.hook_url.clone(),
+            other_hook_urls.collect(),
             settings.files.clone(),
         );
         let runners = runners
@@ -432,6 +437,13 @@ impl Parts {
         self.ready_at
             .get()
             .map_or(moment, |ready| moment.max(*ready))
+    }
+
+    /// The hook's address as the job of an attempt reaches it.
+    pub(crate) fn hook_url_of(&self, attempt: &Attempt) -> &str {
+        self.runner_of(attempt)
+            .and_then(|(runner, _)| runner.hook_url())
+            .unwrap_or(&self.settings.hook_url)
     }
 
     pub(crate) fn runner_of(&self, attempt: &Attempt) -> Option<&(Arc<dyn Runner>, Arc<Slots>)> {

@@ -24,6 +24,7 @@ mod sweep;
 mod token;
 mod upload;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ pub use stores::{BadStores, DeclaredStore, Known, Stores};
 pub use sweep::Swept;
 pub use upload::{Opened, stored};
 
+use crate::attempt::AttemptRef;
 use crate::batcher::Batcher;
 use crate::blob::{BlobName, BlobStore};
 use crate::clock::{Clock, Timestamp};
@@ -106,6 +108,8 @@ struct Parts {
     clock: Arc<dyn Clock>,
     /// The hook's address, as jobs are told it.
     hook_url: String,
+    /// By the name of a runner whose jobs reach it elsewhere.
+    other_hook_urls: HashMap<String, String>,
     settings: FileSettings,
     room: Room,
     /// When this server began.
@@ -119,6 +123,7 @@ impl Files {
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
         hook_url: String,
+        other_hook_urls: HashMap<String, String>,
         settings: FileSettings,
     ) -> Files {
         Files(Arc::new(Parts {
@@ -128,6 +133,7 @@ impl Files {
             begun: clock.now(),
             clock,
             hook_url,
+            other_hook_urls,
             settings,
             room: Room::default(),
         }))
@@ -141,6 +147,22 @@ impl Files {
     /// What this server is told about files.
     pub fn settings(&self) -> &FileSettings {
         &self.0.settings
+    }
+
+    /// The hook's address, as the job of an attempt reaches it.
+    async fn hook_url_of(&self, at: AttemptRef) -> Result<&str, FilesError> {
+        let Parts {
+            hook_url,
+            other_hook_urls,
+            ..
+        } = &*self.0;
+        if other_hook_urls.is_empty() {
+            return Ok(hook_url);
+        }
+        let attempts = self.0.store.attempts(at.action).await?;
+        let attempt = attempts.iter().find(|attempt| attempt.at == at);
+        let other = attempt.and_then(|attempt| other_hook_urls.get(&attempt.runner));
+        Ok(other.unwrap_or(hook_url))
     }
 
     fn now(&self) -> Timestamp {

@@ -332,6 +332,7 @@ fn claim_all(rows: &mut Rows, claim: &Claim, ids: &[ActionId], now: Timestamp) -
             said_failure: None,
             timed_out: None,
             output_offset: 0,
+            output_mark: None,
             saw: None,
             closing: None,
         };
@@ -359,7 +360,11 @@ fn store_output(rows: &mut Rows, at: AttemptRef, output: &Output) -> Answer {
     if stored != output.from {
         return Err(Refusal::StaleOffset { stored });
     }
-    attempt.edit().output_offset = output.to;
+    let kept = attempt.edit();
+    kept.output_offset = output.to;
+    if output.mark.is_some() {
+        kept.output_mark.clone_from(&output.mark);
+    }
     let log = &mut action.edit().log;
     let numbered = |line: &OutputLine| {
         let text = line.text.replace('\0', "\u{fffd}");

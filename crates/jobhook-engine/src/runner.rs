@@ -35,6 +35,11 @@ pub trait Runner: fmt::Debug + Send + Sync + 'static {
     /// How its jobs are treated.
     fn terms(&self) -> Terms;
 
+    /// The hook's address as its jobs reach it, where they do not reach it as others do.
+    fn hook_url(&self) -> Option<&str> {
+        None
+    }
+
     /// Starts the job of an attempt, or finds it if it was started before: starting an
     /// attempt twice never gives two jobs. Returns as soon as the job is on its way.
     ///
@@ -140,8 +145,14 @@ pub struct JobStart {
     pub action: Action,
     /// What the job finds in its environment; holds its key.
     pub environment: JobEnvironment,
+    /// Drawn at random for the attempt; not secret.
+    pub nonce: String,
+    /// When the attempt was taken.
+    pub claimed_at: Timestamp,
     /// How far the job's output is stored already; the stream goes on from there.
     pub output_offset: u64,
+    /// The mark that the runner gave with the last stretch that had one.
+    pub output_mark: Option<String>,
     /// Whether an earlier server took the attempt, and may have started its job.
     pub taken_up: bool,
     /// Why the job may not be started, if it was not before. Of an attempt that was taken up only:
@@ -185,6 +196,9 @@ pub struct Output {
     pub to: u64,
     /// Its lines, in order.
     pub lines: Vec<OutputLine>,
+    /// What the runner wants to know when it is asked to start this attempt again, for no one
+    /// else to read; stored in one commit with the lines. It stays until the next one.
+    pub mark: Option<String>,
 }
 
 /// One line of output.

@@ -107,6 +107,7 @@ fn judge_by_sight(
     }
     let fault = match ending {
         Ending::Lost { .. } => Fault::Infrastructure,
+        Ending::Displaced { fault, .. } => *fault,
         _ => Fault::Code,
     };
     (
@@ -117,7 +118,7 @@ fn judge_by_sight(
 }
 
 /// Says for programs what a runner saw.
-pub fn name(ending: &Ending) -> &'static str {
+pub fn name(ending: &Ending) -> &str {
     match ending {
         Ending::Exited { code: 0 } | Ending::Returned => "ended_without_word",
         Ending::Exited { .. } => "exit_code",
@@ -126,6 +127,7 @@ pub fn name(ending: &Ending) -> &'static str {
         Ending::Panicked => "panicked",
         Ending::Aborted => "aborted",
         Ending::Abandoned => "abandoned",
+        Ending::Displaced { name, .. } => name,
         Ending::NotStarted { .. } => "not_started",
         Ending::Lost { .. } => "lost",
     }
@@ -148,16 +150,23 @@ pub fn sentence(ending: &Ending) -> String {
             let core = if *core_dumped { " and dumped core" } else { "" };
             format!("the program was killed by signal {signal} ({name}){core}")
         }
-        Ending::OutOfMemory { signal } => format!(
-            "the program was killed by the kernel because memory ran out (signal {signal}, {})",
-            signal_name(*signal)
-        ),
+        Ending::OutOfMemory { signal, limit } => {
+            let limit = limit
+                .as_ref()
+                .map(|limit| format!(" at its limit of {limit}"))
+                .unwrap_or_default();
+            format!(
+                "the program was killed by the kernel because memory ran out{limit} (signal {signal}, {})",
+                signal_name(*signal)
+            )
+        }
         Ending::Returned => "the operation returned without reporting SUCCESS or ERROR".into(),
         Ending::Panicked => "the operation panicked".into(),
         Ending::Aborted => "the operation did not return in time and was ended".into(),
         Ending::Abandoned => {
             "the operation did not return in time; its thread goes on in the server until it does".into()
         }
+        Ending::Displaced { reason, .. } => reason.clone(),
         Ending::NotStarted { reason } => format!("the job could not be started: {reason}"),
         Ending::Lost { reason } => format!("infrastructure failure: {reason}"),
     }

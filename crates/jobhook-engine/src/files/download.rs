@@ -53,7 +53,7 @@ impl Files {
             from: allowed.property.into(),
             index,
         };
-        let (url, expires) = self.address(PATH, Purpose::Get(get));
+        let (url, expires) = self.address(PATH, by, Purpose::Get(get)).await?;
         Ok(Located { file, url, expires })
     }
 

@@ -112,10 +112,16 @@ impl Files {
     /// An address for one transfer, and the last moment at which it may begin.
     ///
     /// - `path`: what follows the hook's address.
-    pub(super) fn address(&self, path: &str, to: Purpose) -> (String, Timestamp) {
+    /// - `by`: whose job will use it.
+    pub(super) async fn address(
+        &self,
+        path: &str,
+        by: AttemptRef,
+        to: Purpose,
+    ) -> Result<(String, Timestamp), FilesError> {
         let (token, until) = self.seal(to, TO_BEGIN);
-        let hook = &self.0.hook_url;
-        (format!("{hook}{path}?token={token}"), until)
+        let hook = self.hook_url_of(by).await?;
+        Ok((format!("{hook}{path}?token={token}"), until))
     }
 
     pub(super) fn seal(&self, to: Purpose, lasts: Duration) -> (String, Timestamp) {

@@ -151,7 +151,7 @@ impl Files {
             mimetype: fields.mimetype,
             metadata: fields.metadata,
         };
-        let (url, expires) = self.address(PATH, Purpose::Put(put));
+        let (url, expires) = self.address(PATH, by, Purpose::Put(put)).await?;
         Ok(Opened::Send {
             url,
             md5: handshake.map(|(md5, _)| md5),

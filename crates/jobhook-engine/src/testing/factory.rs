@@ -164,6 +164,7 @@ pub fn output(from: u64, to: u64, lines: &[&str]) -> Output {
         from,
         to,
         lines: lines.iter().map(line).collect(),
+        mark: None,
     }
 }
 

@@ -93,6 +93,16 @@ async fn start(test: &dyn RunnerUnderTest, kind: JobKind) -> (JobStart, mpsc::Re
     (job, sightings)
 }
 
+/// Sees the job begin; a runner may note something before.
+async fn see_started(sightings: &mut mpsc::Receiver<Sighting>) {
+    loop {
+        match see(sightings).await {
+            Sighting::Output(output) if output.lines.is_empty() => {}
+            first => return assert!(matches!(first, Sighting::Started { .. }), "{first:?}"),
+        }
+    }
+}
+
 /// Everything seen to the end: lines, and the end.
 async fn see_all(sightings: &mut mpsc::Receiver<Sighting>) -> (Vec<OutputLine>, Saw) {
     let mut lines = Vec::new();
@@ -123,10 +133,7 @@ fn texts(lines: &[OutputLine]) -> Vec<&str> {
 
 pub async fn a_job_is_seen_from_start_to_end(test: &dyn RunnerUnderTest) {
     let (_, mut sightings) = start(test, JobKind::ThreeLines).await;
-    assert!(matches!(
-        see(&mut sightings).await,
-        Sighting::Started { .. }
-    ));
+    see_started(&mut sightings).await;
     let (lines, saw) = see_all(&mut sightings).await;
     assert_eq!(texts(&lines), ["one", "two", "three"]);
     assert_eq!((saw.ending, saw.stopped), (test.good_end(), false));
@@ -160,18 +167,20 @@ pub async fn starting_twice_gives_one_job(test: &dyn RunnerUnderTest) {
 
 pub async fn output_goes_on_from_where_it_is_stored(test: &dyn RunnerUnderTest) {
     let (mut job, mut sightings) = start(test, JobKind::ThreeLines).await;
-    let mut last = 0;
+    let (mut last, mut mark) = (0, None);
     loop {
         match see(&mut sightings).await {
             Sighting::Output(output) => {
                 assert_eq!(output.from, last, "stretches join");
                 last = output.to;
+                mark = output.mark.or(mark);
             }
             Sighting::Started { .. } | Sighting::Said(_) => {}
             Sighting::Ended(_) => break,
         }
     }
     job.output_offset = last;
+    job.output_mark = mark;
     let mut again = test
         .runner()
         .start(job)
@@ -182,10 +191,7 @@ pub async fn output_goes_on_from_where_it_is_stored(test: &dyn RunnerUnderTest) 
 
 pub async fn a_stopped_job_ends(test: &dyn RunnerUnderTest) {
     let (job, mut sightings) = start(test, JobKind::Endless).await;
-    assert!(matches!(
-        see(&mut sightings).await,
-        Sighting::Started { .. }
-    ));
+    see_started(&mut sightings).await;
     test.runner()
         .stop(job.attempt, Duration::from_secs(5))
         .await
@@ -215,7 +221,10 @@ pub async fn a_job_that_cannot_start_is_told_with_a_reason(test: &dyn RunnerUnde
         Ok(mut sightings) => {
             let (_, saw) = see_all(&mut sightings).await;
             assert!(
-                matches!(&saw.ending, Ending::NotStarted { reason } if !reason.is_empty()),
+                matches!(
+                    &saw.ending,
+                    Ending::NotStarted { reason } | Ending::Displaced { reason, .. } if !reason.is_empty()
+                ),
                 "{saw:?}"
             );
         }

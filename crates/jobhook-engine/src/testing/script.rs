@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::clerk::report_of;
 use super::factory::{self, json};
 use crate::action::{Action, ActionId, NewAction, TimeoutKind, Timeouts};
-use crate::attempt::{Attempt, AttemptRef, Ending, Saw};
+use crate::attempt::{Attempt, AttemptRef, Ending, Fault, Saw};
 use crate::clock::Timestamp;
 use crate::ledger::Answer;
 use crate::log::LogLine;
@@ -187,21 +187,35 @@ fn reports() -> impl Strategy<Value = Report> {
 
 fn outputs() -> impl Strategy<Value = Write> {
     let lines = prop::collection::vec(".{0,30}", 0..5);
-    (attempts(), 0u64..3, 1u64..3, lines).prop_map(|(attempt, from, length, lines)| {
+    let marks = prop_oneof![
+        Just(None),
+        Just(Some("a".to_owned())),
+        Just(Some("b".to_owned()))
+    ];
+    (attempts(), 0u64..3, 1u64..3, lines, marks).prop_map(|(attempt, from, length, lines, mark)| {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let output = factory::output(from, from + length, &lines);
+        let mut output = factory::output(from, from + length, &lines);
+        output.mark = mark;
         Write::Output { attempt, output }
     })
 }
 
 fn endings() -> impl Strategy<Value = Saw> {
     let ending = prop_oneof![
-        3 => Just(Ending::Exited { code: 0 }),
-        3 => Just(Ending::Exited { code: 1 }),
-        1 => Just(Ending::OutOfMemory { signal: 9 }),
-        1 => Just(Ending::NotStarted { reason: "no".into() }),
-        1 => Just(Ending::Lost { reason: "gone".into() }),
-    ];
+           3 => Just(Ending::Exited { code: 0 }),
+           3 => Just(Ending::Exited { code: 1 }),
+           1 => Just(Ending::OutOfMemory {
+    signal: 9,
+    limit: None,
+    }),
+           1 => Just(Ending::Displaced {
+               name: "evicted".into(),
+               reason: "evicted".into(),
+               fault: Fault::Infrastructure,
+           }),
+           1 => Just(Ending::NotStarted { reason: "no".into() }),
+           1 => Just(Ending::Lost { reason: "gone".into() }),
+       ];
     (ending, any::<bool>()).prop_map(|(ending, stopped)| Saw {
         stopped,
         ..factory::saw(ending)

@@ -175,6 +175,7 @@ macro_rules! store_suite {
             output_is_stored_once
             output_that_skips_a_stretch_is_refused
             output_without_lines_moves_the_offset
+            the_mark_of_output_stays_until_the_next
             output_is_taken_until_the_attempt_closes
         }
         $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), cancel =>

@@ -318,6 +318,7 @@ impl Follower {
             from: self.position,
             to,
             lines,
+            mark: None,
         }))
         .await?;
         self.position = to;
@@ -429,7 +430,10 @@ impl From<End> for Ending {
             End::Code(code) => Ending::Exited { code },
             End::Signal {
                 number, oom: true, ..
-            } => Ending::OutOfMemory { signal: number },
+            } => Ending::OutOfMemory {
+                signal: number,
+                limit: None,
+            },
             End::Signal {
                 number,
                 core,

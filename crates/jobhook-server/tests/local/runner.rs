@@ -99,7 +99,10 @@ fn job(arguments: Option<&str>) -> JobStart {
             attempt: Some(1),
             traceparent: None,
         },
+        nonce: "a-nonce".into(),
+        claimed_at: Timestamp(0),
         output_offset: 0,
+        output_mark: None,
         taken_up: false,
         forbidden: None,
     }

@@ -43,7 +43,10 @@ impl RunnerUnderTest for Tried {
                 attempt: Some(1),
                 traceparent: None,
             },
+            nonce: "a-nonce".into(),
+            claimed_at: Timestamp(0),
             output_offset: 0,
+            output_mark: None,
             taken_up: false,
             forbidden: None,
         }

@@ -21,6 +21,7 @@ async fn a_new_server_takes_up_what_runs_and_goes_on_from_the_stored_output() {
         from: 0,
         to: 11,
         lines: vec![line],
+        mark: Some("here".into()),
     }))
     .await;
     bench.until(id, |action| action.log.last == 1).await;
@@ -31,8 +32,12 @@ async fn a_new_server_takes_up_what_runs_and_goes_on_from_the_stored_output() {
     let bench = Bench::on(bench.store, bench.clock, vec![runner]).await;
     let mut again = next(&mut jobs).await;
     assert_eq!(
-        (again.start.attempt, again.start.output_offset),
-        (job.start.attempt, 11)
+        (
+            again.start.attempt,
+            again.start.output_offset,
+            again.start.output_mark.as_deref()
+        ),
+        (job.start.attempt, 11, Some("here"))
     );
     assert_eq!(again.start.environment, job.start.environment);
     let waiting = bench.launch(of_type("Any")).await;

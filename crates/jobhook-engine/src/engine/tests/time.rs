@@ -83,6 +83,7 @@ async fn without_an_announcement_silence_means_nothing() {
         from: 0,
         to: 1,
         lines: Vec::new(),
+        mark: None,
     }))
     .await;
     bench.report(&job, r#"{"status":"SUCCESS"}"#).await.unwrap();

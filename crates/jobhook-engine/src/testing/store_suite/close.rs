@@ -49,9 +49,21 @@ pub async fn a_silent_job_that_ends_otherwise_failed(clerk: Clerk) {
             Fault::Code,
         ),
         (
-            Ending::OutOfMemory { signal: 9 },
+            Ending::OutOfMemory {
+                signal: 9,
+                limit: None,
+            },
             "out_of_memory",
             Fault::Code,
+        ),
+        (
+            Ending::Displaced {
+                name: "evicted".into(),
+                reason: "the pod was evicted".into(),
+                fault: Fault::Infrastructure,
+            },
+            "evicted",
+            Fault::Infrastructure,
         ),
         (
             Ending::NotStarted {

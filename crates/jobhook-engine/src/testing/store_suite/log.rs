@@ -3,7 +3,7 @@
 use jobhook_protocol::{LineSource, Report, Status};
 
 use crate::attempt::AttemptRef;
-use crate::runner::OutputLine;
+use crate::runner::{Output, OutputLine};
 use crate::testing::Clerk;
 use crate::testing::factory::*;
 use crate::write::{Refusal, Written};
@@ -132,6 +132,34 @@ pub async fn output_without_lines_moves_the_offset(clerk: Clerk) {
         Ok(Written::Done)
     );
     assert_eq!(clerk.attempt(at).await.output_offset, 1 << 40);
+}
+
+pub async fn the_mark_of_output_stays_until_the_next(clerk: Clerk) {
+    let at = clerk.running(echo()).await;
+    let marked = |from, mark: Option<&str>| Output {
+        mark: mark.map(str::to_owned),
+        ..output(from, from + 1, &["line"])
+    };
+    assert_eq!(clerk.attempt(at).await.output_mark, None);
+    clerk.output(at, marked(0, Some("here"))).await.unwrap();
+    clerk.output(at, marked(1, None)).await.unwrap();
+    assert_eq!(clerk.attempt(at).await.output_mark.as_deref(), Some("here"));
+    // Without lines, and at the same offset: the mark alone.
+    let there = Output {
+        mark: Some("there".into()),
+        ..output(2, 2, &[])
+    };
+    clerk.output(at, there).await.unwrap();
+    assert_eq!(
+        clerk.attempt(at).await.output_mark.as_deref(),
+        Some("there")
+    );
+    let stale = clerk.output(at, marked(0, Some("back"))).await;
+    assert_eq!(stale, Err(Refusal::StaleOffset { stored: 2 }));
+    assert_eq!(
+        clerk.attempt(at).await.output_mark.as_deref(),
+        Some("there")
+    );
 }
 
 pub async fn output_is_taken_until_the_attempt_closes(clerk: Clerk) {

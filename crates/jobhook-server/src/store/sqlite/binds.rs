@@ -149,7 +149,8 @@ fn heard(row: &mut Binds<'_, '_>, attempt: &Attempt) -> Bound {
     row.add(time(attempt.heard_at))?;
     row.add(attempt.job_time_ms)?;
     row.add(nanos(attempt.heartbeat))?;
-    row.add(signed(attempt.output_offset))
+    row.add(signed(attempt.output_offset))?;
+    row.add(attempt.output_mark.as_deref())
 }
 
 pub(super) fn reporter(row: &mut Binds<'_, '_>, (key, window): &(&ReporterKey, &Window)) -> Bound {

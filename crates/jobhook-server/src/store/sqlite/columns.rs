@@ -32,7 +32,7 @@ macro_rules! attempt_columns {
         "t.action, t.number, t.runner, t.worker, t.key_id, t.nonce, t.auto_status, \
          t.signature_required, t.claimed_at, t.started_at, t.heard_at, t.job_time_ms, \
          t.heartbeat_ns, t.said, t.said_final_at, t.said_failure, t.timed_out, \
-         t.output_offset, t.saw, t.closing"
+         t.output_offset, t.output_mark, t.saw, t.closing"
     };
 }
 
@@ -275,6 +275,7 @@ pub(super) fn attempt(row: &mut Reader<'_>) -> Result<Attempt, StoreError> {
         said_failure: row.json()?,
         timed_out: row.optional_text()?.map(timeout_kind).transpose()?,
         output_offset: row.number()?,
+        output_mark: row.optional_text()?.map(str::to_owned),
         saw: row.json()?,
         closing: row.json()?,
     })

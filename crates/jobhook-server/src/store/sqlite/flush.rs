@@ -28,14 +28,14 @@ const PUT_PAYLOAD: &str = "INSERT INTO payloads (action, kind, body) VALUES (?, 
 const DELETE_PAYLOAD: &str = "DELETE FROM payloads WHERE action = ? AND kind = ?";
 const INSERT_ATTEMPT: &str = "INSERT INTO attempts (action, number, runner, worker, key_id, \
     nonce, auto_status, signature_required, claimed_at, started_at, said, said_final_at, \
-    said_failure, timed_out, saw, closing, heard_at, job_time_ms, heartbeat_ns, output_offset) \
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    said_failure, timed_out, saw, closing, heard_at, job_time_ms, heartbeat_ns, output_offset, \
+    output_mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const UPDATE_ATTEMPT: &str = "UPDATE attempts SET started_at = ?3, said = ?4, \
     said_final_at = ?5, said_failure = ?6, timed_out = ?7, saw = ?8, closing = ?9, \
-    heard_at = ?10, job_time_ms = ?11, heartbeat_ns = ?12, output_offset = ?13 \
+    heard_at = ?10, job_time_ms = ?11, heartbeat_ns = ?12, output_offset = ?13, output_mark = ?14 \
     WHERE action = ?1 AND number = ?2";
 const UPDATE_ATTEMPT_HEARD: &str = "UPDATE attempts SET heard_at = ?3, job_time_ms = ?4, \
-    heartbeat_ns = ?5, output_offset = ?6 WHERE action = ?1 AND number = ?2";
+    heartbeat_ns = ?5, output_offset = ?6, output_mark = ?7 WHERE action = ?1 AND number = ?2";
 const PUT_REPORTER: &str = "INSERT INTO reporters (action, attempt, reporter, applied) \
     VALUES (?, ?, ?, ?) \
     ON CONFLICT (action, attempt, reporter) DO UPDATE SET applied = excluded.applied";
