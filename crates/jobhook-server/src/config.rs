@@ -13,6 +13,7 @@
 mod directory;
 mod files;
 mod housekeeping;
+mod kube_runner;
 mod listen;
 mod measure;
 mod objects;
@@ -38,6 +39,7 @@ use std::path::{Path, PathBuf};
 pub use directory::{NoDataDirectory, Surroundings};
 pub use files::{Files, FilesBackend, S3Files};
 pub use housekeeping::{Housekeeping, Keep, Retention};
+pub use kube_runner::{KubeRunner, KubeconfigSource, LogSource, OnNodeLost};
 pub use listen::{AddressError, DEFAULT_LISTEN, ListenError, listen_address, may_listen};
 pub use measure::{MeasureError, duration, size};
 pub use objects::ObjectStore;

@@ -152,6 +152,14 @@ pub enum RunnerError {
     /// A ServiceRunner.
     #[error(transparent)]
     Service(#[from] ServiceRunnerError),
+    /// A KubeRunner.
+    #[cfg(feature = "kube")]
+    #[error(transparent)]
+    Kube(#[from] crate::runner::KubeRunnerError),
+    /// This program was built without the feature `kube`.
+    #[cfg(not(feature = "kube"))]
+    #[error("this program was built without Kubernetes; take another type of runner")]
+    NoKube,
 }
 
 /// What a server is made with.
@@ -228,7 +236,15 @@ impl ServerBuilder {
         let listener = TcpListener::bind(wanted).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
 
-        let runners = runners(config, data_dir.path(), operations, &catalogue).await?;
+        let installation = store.installation();
+        let runners = runners(
+            config,
+            data_dir.path(),
+            operations,
+            &catalogue,
+            installation,
+        )
+        .await?;
         let types = runners
             .iter()
             .map(|runner| runner.types().clone())
@@ -399,27 +415,45 @@ async fn runners(
     data_dir: &Path,
     operations: &Operations,
     catalogue: &Arc<Catalogue>,
+    installation: &str,
 ) -> Result<Vec<Arc<dyn Runner>>, StartError> {
     // Also without a runner: jobs of one that was taken out of the configuration may be left.
     let jobs = LocalJobs::open(data_dir, SupervisorOptions::default()).await?;
-    let planned = prospect::runners(config, operations, catalogue);
-    planned
-        .map(|planned| {
-            let Planned { name, kind } = planned?;
-            Ok(match kind {
-                PlannedKind::Service(runner) => Arc::new(*runner) as Arc<dyn Runner>,
-                PlannedKind::Local(local) => {
-                    let (directory, signature) = (&config.directory, config.hook.signature);
-                    let jobs = jobs.clone();
-                    let runner = LocalRunner::configured(&name, &local, directory, signature, jobs);
-                    Arc::new(runner.map_err(|error| StartError::Runner {
-                        name,
-                        source: error.into(),
-                    })?)
-                }
-            })
-        })
-        .collect()
+    let (directory, signature) = (&config.directory, config.hook.signature);
+    #[cfg(feature = "kube")]
+    let mut namespaces = crate::runner::KubeNamespaces::default();
+    let mut runners: Vec<Arc<dyn Runner>> = Vec::new();
+    for planned in prospect::runners(config, operations, catalogue) {
+        let Planned { name, kind } = planned?;
+        let failed = |source: RunnerError| StartError::Runner {
+            name: name.clone(),
+            source,
+        };
+        runners.push(match kind {
+            PlannedKind::Service(runner) => Arc::new(*runner),
+            PlannedKind::Local(local) => {
+                let runner =
+                    LocalRunner::configured(&name, &local, directory, signature, jobs.clone());
+                Arc::new(runner.map_err(|error| failed(error.into()))?)
+            }
+            #[cfg(feature = "kube")]
+            PlannedKind::Kube(kube) => {
+                let runner = crate::runner::KubeRunner::configured(
+                    &name,
+                    &kube,
+                    directory,
+                    &config.hook.url,
+                    signature,
+                    installation,
+                    &mut namespaces,
+                );
+                Arc::new(runner.await.map_err(|error| failed(error.into()))?)
+            }
+            #[cfg(not(feature = "kube"))]
+            PlannedKind::Kube(_) => return Err(failed(RunnerError::NoKube)),
+        });
+    }
+    Ok(runners)
 }
 
 fn to_usize(number: u64) -> usize {

@@ -64,8 +64,14 @@ pub(crate) async fn run(
     findings.extend(launches);
     for runner in &local.config.runners {
         findings.extend(self::runner(&local.config, runner, surroundings));
+        findings.extend(cluster(&local.config, runner).await);
     }
-    for warning in warnings {
+    let loopback = local
+        .config
+        .runners
+        .iter()
+        .filter_map(|runner| loopback(&local.config, runner));
+    for warning in warnings.into_iter().chain(loopback) {
         let warning = shown(&warning).into_owned();
         output.note(&format!("warning: {warning}"));
     }
@@ -130,6 +136,12 @@ fn describe(config: &Config) -> Vec<String> {
                 "{} → {} (LocalRunner, at most {} at once)",
                 takes(&runner.actions, "every type"),
                 runner.command,
+                runner.concurrency
+            ),
+            RunnerKind::Kube(runner) => format!(
+                "{} → {} (KubeRunner, at most {} at once)",
+                takes(&runner.actions, "every type"),
+                runner.image.as_deref().unwrap_or("its template"),
                 runner.concurrency
             ),
             RunnerKind::Service(runner) => format!(
@@ -251,6 +263,48 @@ fn runner(config: &Config, runner: &Runner, surroundings: &Surroundings) -> Vec<
     .flatten()
     .map(|finding| finding.map_err(|what| format!("runners.{name}: {what}")))
     .collect()
+}
+
+/// Whether a runner's cluster answers, and lets this server do what it has to.
+#[cfg(feature = "kube")]
+async fn cluster(config: &Config, runner: &Runner) -> Option<Finding> {
+    let RunnerKind::Kube(kube) = &runner.kind else {
+        return None;
+    };
+    let name = &runner.name;
+    let found = crate::runner::kube::check(name, kube, &config.directory).await;
+    Some(found.map_err(|what| format!("runners.{name}: {what}")))
+}
+
+#[cfg(not(feature = "kube"))]
+async fn cluster(_: &Config, runner: &Runner) -> Option<Finding> {
+    let is_kube = matches!(runner.kind, RunnerKind::Kube(_));
+    is_kube.then(|| {
+        let name = &runner.name;
+        Err(format!(
+            "runners.{name}: this program was built without Kubernetes; take another type of runner"
+        ))
+    })
+}
+
+/// Whether the pods of a runner are told an address that is their own.
+fn loopback(config: &Config, runner: &Runner) -> Option<String> {
+    let RunnerKind::Kube(kube) = &runner.kind else {
+        return None;
+    };
+    let own = || config.hook_address(config.server.listen);
+    let hook = kube.hook_address(&config.hook.url).unwrap_or_else(own);
+    let is_loopback = match url::Url::parse(&hook).ok()?.host()? {
+        url::Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+        url::Host::Ipv4(address) => address.is_loopback() || address.is_unspecified(),
+        url::Host::Ipv6(address) => address.is_loopback() || address.is_unspecified(),
+    };
+    is_loopback.then(|| {
+        format!(
+            "runners.{}: pods are told to report to {hook}, which is themselves; set `hook_url` here, or `public_url` in [server], to the server's address as pods see it",
+            runner.name
+        )
+    })
 }
 
 #[cfg(test)]

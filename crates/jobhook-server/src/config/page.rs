@@ -66,6 +66,7 @@ fn the_page_has_every_key() {
     has_keys::<Housekeeping>("`[housekeeping]`");
     has_keys::<LocalRunner>("`[runners.NAME]`");
     has_keys::<ServiceRunner>("`[runners.NAME]` of type ServiceRunner");
+    has_keys::<KubeRunner>("`[runners.NAME]` of type KubeRunner");
     has_keys::<schedule::Keys>("`[schedules.NAME]`");
     has_keys::<objects::Keys>("`[stores.NAME]`");
     has_keys::<ProcessLimits>("`[runners.NAME.limits]`");

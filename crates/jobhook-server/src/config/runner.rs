@@ -8,6 +8,7 @@ use jobhook_protocol::environment;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::kube_runner::KubeRunner;
 use super::measure::{read_a_duration, read_some_size};
 use super::read::{Fault, read};
 use super::section::Signature;
@@ -33,6 +34,8 @@ pub enum RunnerKind {
     Local(Box<LocalRunner>),
     /// `type = "ServiceRunner"`: runs operations inside the server.
     Service(ServiceRunner),
+    /// `type = "KubeRunner"`: creates a Kubernetes Job.
+    Kube(Box<KubeRunner>),
 }
 
 /// What is wrong with `key` of a runner, and where.
@@ -162,17 +165,17 @@ struct WebdaOptions {
 }
 
 /// Variables that only the server sets; the last by the key `orchestrator`.
-const OWN: &[&str] = &[
+pub(super) const OWN: &[&str] = &[
     environment::JOB_ID,
     environment::JOB_SECRET_KEY,
     environment::JOB_HOOK,
     environment::JOB_ATTEMPT,
+    environment::JOB_OUTPUT,
     environment::JOB_ORCHESTRATOR,
 ];
 
-/// The types there are, and those that only Webda has yet.
-const TYPES: &[&str] = &["LocalRunner", "ServiceRunner"];
-const NOT_YET: &[&str] = &["KubeRunner"];
+/// The types there are.
+const TYPES: &[&str] = &["LocalRunner", "ServiceRunner", "KubeRunner"];
 
 impl Runner {
     /// Reads `[runners.{name}]`.
@@ -201,12 +204,10 @@ impl Runner {
                 name: name.to_owned(),
                 kind: RunnerKind::Service(ServiceRunner::read(node)?),
             }),
-            later if NOT_YET.contains(&later) => Err(Fault::new(format_args!(
-                "a {later} is not available in this version; there are `{}`",
-                TYPES.join("`, `")
-            ))
-            .at(&kind.origin)
-            .under("type")),
+            "KubeRunner" => Ok(Runner {
+                name: name.to_owned(),
+                kind: RunnerKind::Kube(Box::new(KubeRunner::read(node)?)),
+            }),
             _ => {
                 let hint = did_you_mean(&word, TYPES);
                 Err(
@@ -280,15 +281,15 @@ pub(super) fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
-fn thirty_seconds() -> Duration {
+pub(super) fn thirty_seconds() -> Duration {
     Duration::from_secs(30)
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
-fn jobhook() -> String {
+pub(super) fn jobhook() -> String {
     "jobhook".to_owned()
 }
 
@@ -299,7 +300,7 @@ pub(super) fn read_actions<'de, D: Deserializer<'de>>(
     source.deserialize_seq(texts).map(Some)
 }
 
-fn read_args<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn read_args<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
     source.deserialize_seq(Texts(
         "a list of texts, such as [\"-v\", \"${arguments.path}\"]",
     ))
@@ -325,7 +326,9 @@ impl<'de> Visitor<'de> for Texts {
 }
 
 /// A variable is a text, but nobody should have to write `PORT = "8080"`.
-fn read_env<'de, D: Deserializer<'de>>(source: D) -> Result<BTreeMap<String, String>, D::Error> {
+pub(super) fn read_env<'de, D: Deserializer<'de>>(
+    source: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
     let env = BTreeMap::<String, Scalar>::deserialize(source)?;
     Ok(env
         .into_iter()

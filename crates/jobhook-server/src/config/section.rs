@@ -202,7 +202,9 @@ impl<T> Visitor<'_> for Judged<T> {
     }
 }
 
-fn read_public_url<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
+pub(super) fn read_public_url<'de, D: Deserializer<'de>>(
+    source: D,
+) -> Result<Option<String>, D::Error> {
     source.deserialize_str(Judged {
         expected: "an http or https address",
         judge: |text| {

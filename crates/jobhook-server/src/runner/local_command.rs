@@ -10,7 +10,7 @@ use jobhook_protocol::environment::{
     JOB_ATTEMPT, JOB_HOOK, JOB_ID, JOB_OUTPUT, JOB_SECRET_KEY, OUTPUT_STORED,
 };
 
-use super::local_template::{MissingValue, Template, TemplateError, Values};
+use super::template::{Holes, MissingValue, Template, TemplateError, Values};
 use crate::config;
 use crate::supervisor::{Limits, Spec};
 
@@ -179,6 +179,7 @@ impl Prepared {
             job_id: &job.environment.id,
             job_attempt: job.attempt.number,
             work_dir: &work_dir,
+            given: &|_| None,
         };
         let mut env = self.inherited.clone();
         env.extend(self.run_as.as_deref().map(home_of).unwrap_or_default());
@@ -229,7 +230,7 @@ impl Prepared {
 }
 
 fn parse(field: &str, text: &str) -> Result<Template, LocalCommandError> {
-    Template::parse(text).map_err(|reason: TemplateError| LocalCommandError::Hole {
+    Template::parse(text, Holes::Local).map_err(|reason: TemplateError| LocalCommandError::Hole {
         field: field.to_owned(),
         reason: reason.to_string(),
     })

@@ -8,6 +8,19 @@ use std::fmt;
 
 use serde_json::Value;
 
+/// Who asks, which says what holes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holes {
+    /// A LocalRunner.
+    Local,
+    /// A KubeRunner.
+    #[cfg(feature = "kube")]
+    Kube {
+        /// Whether the key may stand in the manifest.
+        key: bool,
+    },
+}
+
 /// A parsed text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
@@ -31,18 +44,34 @@ enum Hole {
     JobId,
     JobAttempt,
     WorkDir,
+    /// What only a KubeRunner has, by its name.
+    #[cfg(feature = "kube")]
+    Given(&'static str),
 }
+
+/// What a KubeRunner fills in beside the rest. The last one is the key.
+#[cfg(feature = "kube")]
+pub(crate) const GIVEN: [&str; 5] = [
+    "serviceName",
+    "image",
+    "JOB_HOOK",
+    "JOB_ORCHESTRATOR",
+    "JOB_SECRET_KEY",
+];
 
 /// Why a text is no template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TemplateError {
     #[error("`${{{0}` has no closing brace; a plain `${{` is written `$${{`")]
     Unclosed(String),
+    #[error("`${{{name}}}` is not known; there are {known}; a plain `${{` is written `$${{`")]
+    Unknown { name: String, known: &'static str },
+    #[cfg(feature = "kube")]
     #[error(
-        "`${{{0}}}` is not known; there are ${{arguments}}, ${{arguments.NAME}}, ${{config_dir}}, \
-         ${{env.NAME}}, ${{JOB_ID}}, ${{JOB_ATTEMPT}} and ${{workdir}}; a plain `${{` is written `$${{`"
+        "`${{JOB_SECRET_KEY}}` would write the key where all can read it who may read Jobs; every container \
+         finds it in its environment, or say plain_env = true"
     )]
-    Unknown(String),
+    Key,
 }
 
 /// A hole that has no value this time.
@@ -61,10 +90,27 @@ pub(crate) struct Values<'a> {
     pub job_id: &'a str,
     pub job_attempt: u32,
     pub work_dir: &'a str,
+    /// What a KubeRunner gives by name.
+    pub given: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Holes {
+    const fn known(self) -> &'static str {
+        match self {
+            Holes::Local => {
+                "${arguments}, ${arguments.NAME}, ${config_dir}, ${env.NAME}, ${JOB_ID}, ${JOB_ATTEMPT} and ${workdir}"
+            }
+            #[cfg(feature = "kube")]
+            Holes::Kube { .. } => {
+                "${serviceName}, ${image}, ${JOB_ID}, ${JOB_ATTEMPT}, ${JOB_HOOK}, ${JOB_ORCHESTRATOR}, \
+                 ${arguments}, ${arguments.NAME}, ${config_dir} and ${env.NAME}"
+            }
+        }
+    }
 }
 
 impl Template {
-    pub(crate) fn parse(text: &str) -> Result<Template, TemplateError> {
+    pub(crate) fn parse(text: &str, holes: Holes) -> Result<Template, TemplateError> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -83,7 +129,7 @@ impl Template {
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::Hole(Hole::parse(&inner[..end])?));
+            parts.push(Part::Hole(Hole::parse(&inner[..end], holes)?));
             rest = &inner[end + 1..];
         }
         plain.push_str(rest);
@@ -100,33 +146,66 @@ impl Template {
 
     /// The text with every hole filled.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<String, MissingValue> {
+        self.fill_with(values, |value| value)
+    }
+
+    /// The text with every hole filled with what `quote` makes of its value.
+    pub(crate) fn fill_with(
+        &self,
+        values: &Values<'_>,
+        quote: impl Fn(String) -> String,
+    ) -> Result<String, MissingValue> {
         let mut filled = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => filled.push_str(text),
-                Part::Hole(hole) => filled.push_str(&hole.fill(values)?),
+                Part::Hole(hole) => filled.push_str(&quote(hole.fill(values)?)),
             }
         }
         Ok(filled)
     }
 }
 
+impl TemplateError {
+    fn unknown(name: &str, holes: Holes) -> TemplateError {
+        TemplateError::Unknown {
+            name: name.to_owned(),
+            known: holes.known(),
+        }
+    }
+}
+
 impl Hole {
-    fn parse(name: &str) -> Result<Hole, TemplateError> {
+    fn parse(name: &str, holes: Holes) -> Result<Hole, TemplateError> {
         let path = |path: &str| path.split('.').map(str::to_owned).collect();
         let hole = match name {
             "arguments" => Hole::Arguments(Vec::new()),
             "config_dir" => Hole::ConfigDir,
             "JOB_ID" => Hole::JobId,
             "JOB_ATTEMPT" => Hole::JobAttempt,
-            "workdir" => Hole::WorkDir,
+            "workdir" if holes == Holes::Local => Hole::WorkDir,
             _ => match name.split_once('.') {
                 Some(("arguments", rest)) if !rest.is_empty() => Hole::Arguments(path(rest)),
                 Some(("env", rest)) if !rest.is_empty() => Hole::Environment(rest.to_owned()),
-                _ => return Err(TemplateError::Unknown(name.to_owned())),
+                _ => Hole::given(name, holes)?,
             },
         };
         Ok(hole)
+    }
+
+    #[cfg(feature = "kube")]
+    fn given(name: &str, holes: Holes) -> Result<Hole, TemplateError> {
+        let given = GIVEN.into_iter().find(|given| *given == name);
+        match (holes, given) {
+            (Holes::Kube { key: false }, Some("JOB_SECRET_KEY")) => Err(TemplateError::Key),
+            (Holes::Kube { .. }, Some(given)) => Ok(Hole::Given(given)),
+            _ => Err(TemplateError::unknown(name, holes)),
+        }
+    }
+
+    #[cfg(not(feature = "kube"))]
+    fn given(name: &str, holes: Holes) -> Result<Hole, TemplateError> {
+        Err(TemplateError::unknown(name, holes))
     }
 
     fn fill(&self, values: &Values<'_>) -> Result<String, MissingValue> {
@@ -157,6 +236,8 @@ impl Hole {
             Hole::JobId => Ok(values.job_id.to_owned()),
             Hole::JobAttempt => Ok(values.job_attempt.to_string()),
             Hole::WorkDir => Ok(values.work_dir.to_owned()),
+            #[cfg(feature = "kube")]
+            Hole::Given(name) => (values.given)(name).ok_or_else(|| missing("the runner has none")),
         }
     }
 }
@@ -171,6 +252,8 @@ impl fmt::Display for Hole {
             Hole::JobId => f.write_str("${JOB_ID}"),
             Hole::JobAttempt => f.write_str("${JOB_ATTEMPT}"),
             Hole::WorkDir => f.write_str("${workdir}"),
+            #[cfg(feature = "kube")]
+            Hole::Given(name) => write!(f, "${{{name}}}"),
         }
     }
 }
@@ -187,8 +270,9 @@ mod tests {
             job_id: "an-id",
             job_attempt: 2,
             work_dir: "/data/work",
+            given: &|_| None,
         };
-        let template = Template::parse(text).map_err(|error| error.to_string())?;
+        let template = Template::parse(text, Holes::Local).map_err(|error| error.to_string())?;
         template.fill(&values).map_err(|error| error.to_string())
     }
 

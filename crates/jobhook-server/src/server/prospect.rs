@@ -35,6 +35,7 @@ pub(crate) enum PlannedKind {
     /// Its types are told one by one.
     Local(Box<config::LocalRunner>),
     Service(Box<ServiceRunner>),
+    Kube(Box<config::KubeRunner>),
 }
 
 impl Planned {
@@ -43,8 +44,13 @@ impl Planned {
         match &self.kind {
             PlannedKind::Local(local) => LocalRunner::types_of(local),
             PlannedKind::Service(service) => service.types().clone(),
+            PlannedKind::Kube(kube) => types_of(kube.actions.as_ref()),
         }
     }
+}
+
+fn types_of(actions: Option<&Vec<String>>) -> TypeFilter {
+    actions.map_or_else(TypeFilter::all, |actions| TypeFilter::only(actions.clone()))
 }
 
 /// The operations of the files and of this program.
@@ -120,6 +126,13 @@ pub(crate) fn runners(
                 PlannedKind::Local(local)
             }
             RunnerKind::Service(settings) => service(name, settings)?,
+            RunnerKind::Kube(kube) => {
+                let mut kube = kube.clone();
+                if let Some(actions) = &mut kube.actions {
+                    catalogue.expand(actions);
+                }
+                PlannedKind::Kube(kube)
+            }
         };
         let name = name.to_owned();
         Ok(Planned { name, kind })

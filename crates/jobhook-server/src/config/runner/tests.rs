@@ -124,12 +124,8 @@ fn a_type_of_runner_that_is_not_there_is_refused() {
         "jobhook.toml:2:8: runners.any.type: there is no type of runner `LocalRuner`; did you mean `LocalRunner`?",
     );
     refused(
-        "[runners.any]\ntype = \"KubeRunner\"\n",
-        "jobhook.toml:2:8: runners.any.type: a KubeRunner is not available in this version; there are `LocalRunner`, `ServiceRunner`",
-    );
-    refused(
         "[runners.any]\ncommand = \"a\"\n",
-        "jobhook.toml:1:1: runners.any: the runner has no type; there is `LocalRunner`, `ServiceRunner`, as in type = \"LocalRunner\"",
+        "jobhook.toml:1:1: runners.any: the runner has no type; there is `LocalRunner`, `ServiceRunner`, `KubeRunner`, as in type = \"LocalRunner\"",
     );
 }
 

@@ -1,0 +1,484 @@
+//! The Job to create, with its holes: read once, from a file, from the configuration or the default,
+//! and judged as far as that goes without an action.
+//!
+//! Holes are filled in the texts of the parsed document: no value can add a field or end a text. Kubernetes
+//! itself replaces `$(NAME)` in the command, the arguments and the variables of a container, which would
+//! print the key for an argument that asks for it: there a `$` in a value is doubled, which stands for itself.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::config::KubeRunner;
+use crate::runner::template::{Holes, MissingValue, Template, Values};
+
+/// A document whose texts have holes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ManifestTemplate {
+    tree: Tree,
+    kind: Kind,
+}
+
+/// What it creates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A Job, which is watched.
+    Job,
+    /// Something else, which is created and left to itself.
+    Other {
+        /// Its `apiVersion`.
+        api_version: String,
+        /// Its `kind`.
+        kind: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Tree {
+    Text {
+        template: Template,
+        /// Whether Kubernetes replaces `$(NAME)` here.
+        expands: bool,
+    },
+    List(Vec<Tree>),
+    Table(Vec<(String, Tree)>),
+    /// A number, a flag, or nothing.
+    Other(Value),
+}
+
+/// Why a template is none.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The file cannot be read.
+    #[error("template: the file {} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is neither YAML nor JSON.
+    #[error("template{}: not YAML: {reason}", shown(path))]
+    NotYaml {
+        /// The file, if it is one.
+        path: Option<PathBuf>,
+        /// What the parser said.
+        reason: String,
+    },
+    /// It is YAML, but not what can be created.
+    #[error("template{}: {reason}", shown(path))]
+    Shape {
+        /// The file, if it is one.
+        path: Option<PathBuf>,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// A `${…}` that means nothing.
+    #[error("{field}: {reason}")]
+    Hole {
+        /// Where.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn shown(path: &Option<PathBuf>) -> String {
+    path.as_ref()
+        .map(|path| format!(" {}", path.display()))
+        .unwrap_or_default()
+}
+
+impl ManifestTemplate {
+    /// The template that a runner configures, in a file that lies in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError`].
+    pub(super) fn configured(
+        config: &KubeRunner,
+        directory: &Path,
+    ) -> Result<ManifestTemplate, ManifestError> {
+        let (path, document) = match &config.template {
+            None => (None, default_job(config)),
+            Some(Value::String(path)) => {
+                let path = KubeRunner::beside(directory, path);
+                let document = read(&path)?;
+                (Some(path), document)
+            }
+            Some(inline) => (None, inline.clone()),
+        };
+        let kind = judge(&document).map_err(|reason| ManifestError::Shape { path, reason })?;
+        let holes = Holes::Kube {
+            key: config.plain_env,
+        };
+        let tree = Tree::parse("template", &document, holes, Place::Elsewhere)?;
+        Ok(ManifestTemplate { tree, kind })
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The document with every hole filled.
+    pub(super) fn fill(&self, values: &Values<'_>) -> Result<Value, MissingValue> {
+        self.tree.fill(values)
+    }
+}
+
+/// Where in a document a value is, as far as that says whether `$(NAME)` is replaced in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Elsewhere,
+    Containers,
+    Container,
+    Variables,
+    Variable,
+    Expanded,
+}
+
+impl Place {
+    /// The value of `key` in a table here.
+    fn under(self, key: &str) -> Place {
+        match (self, key) {
+            (Place::Container, "command" | "args") | (Place::Variable, "value") => Place::Expanded,
+            (Place::Container, "env") => Place::Variables,
+            (Place::Elsewhere, "containers" | "initContainers") => Place::Containers,
+            (Place::Container | Place::Variable, _) => Place::Elsewhere,
+            (place, _) => place,
+        }
+    }
+
+    /// An item of a list here.
+    fn item(self) -> Place {
+        match self {
+            Place::Containers => Place::Container,
+            Place::Variables => Place::Variable,
+            place => place,
+        }
+    }
+}
+
+/// A value that Kubernetes is not to look for `$(NAME)` in.
+pub(super) fn unexpanded(value: String) -> String {
+    value.replace('$', "$$")
+}
+
+impl Tree {
+    fn parse(
+        field: &str,
+        value: &Value,
+        holes: Holes,
+        place: Place,
+    ) -> Result<Tree, ManifestError> {
+        Ok(match value {
+            Value::String(text) => {
+                let template =
+                    Template::parse(text, holes).map_err(|error| ManifestError::Hole {
+                        field: field.to_owned(),
+                        reason: error.to_string(),
+                    })?;
+                Tree::Text {
+                    template,
+                    expands: place == Place::Expanded,
+                }
+            }
+            Value::Array(items) => {
+                let items = items.iter().enumerate();
+                let parse =
+                    |(at, item)| Tree::parse(&format!("{field}[{at}]"), item, holes, place.item());
+                Tree::List(items.map(parse).collect::<Result<_, _>>()?)
+            }
+            Value::Object(fields) => {
+                let parse = |(key, value): (&String, &Value)| {
+                    let tree =
+                        Tree::parse(&format!("{field}.{key}"), value, holes, place.under(key))?;
+                    Ok((key.clone(), tree))
+                };
+                Tree::Table(
+                    fields
+                        .iter()
+                        .map(parse)
+                        .collect::<Result<_, ManifestError>>()?,
+                )
+            }
+            other => Tree::Other(other.clone()),
+        })
+    }
+
+    fn fill(&self, values: &Values<'_>) -> Result<Value, MissingValue> {
+        Ok(match self {
+            Tree::Text {
+                template,
+                expands: true,
+            } => Value::String(template.fill_with(values, unexpanded)?),
+            Tree::Text {
+                template,
+                expands: false,
+            } => Value::String(template.fill(values)?),
+            Tree::List(items) => {
+                let filled = items.iter().map(|item| item.fill(values));
+                Value::Array(filled.collect::<Result<_, _>>()?)
+            }
+            Tree::Table(fields) => {
+                let fill = |(key, tree): &(String, Tree)| Ok((key.clone(), tree.fill(values)?));
+                Value::Object(fields.iter().map(fill).collect::<Result<Map<_, _>, _>>()?)
+            }
+            Tree::Other(value) => value.clone(),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Value, ManifestError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    // JSON is YAML.
+    serde_saphyr::from_str(&text).map_err(|error| ManifestError::NotYaml {
+        path: Some(path.to_owned()),
+        reason: error.to_string(),
+    })
+}
+
+/// What is created where only an image is configured.
+fn default_job(config: &KubeRunner) -> Value {
+    let mut container = serde_json::json!({"name": "main", "image": "${image}"});
+    for (key, list) in [("command", &config.command), ("args", &config.args)] {
+        if let Some(list) = list {
+            container[key] = list.clone().into();
+        }
+    }
+    let mut pod = serde_json::json!({"containers": [container]});
+    if config.service_account.is_none() {
+        // Who names no account wants none.
+        pod["automountServiceAccountToken"] = false.into();
+    }
+    serde_json::json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}})
+}
+
+/// What a document creates, or why it creates nothing.
+fn judge(document: &Value) -> Result<Kind, String> {
+    let Value::Object(fields) = document else {
+        return Err("it is not an object; it needs apiVersion, kind and spec".into());
+    };
+    let text = |key: &str| {
+        let value = fields
+            .get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty());
+        value.ok_or_else(|| {
+            format!("it has no `{key}`; a Job's are apiVersion: batch/v1 and kind: Job")
+        })
+    };
+    let (api_version, kind) = (text("apiVersion")?.to_owned(), text("kind")?.to_owned());
+    if kind != "Job" {
+        return Ok(Kind::Other { api_version, kind });
+    }
+    if api_version != "batch/v1" {
+        return Err(format!(
+            "a Job of `{api_version}` is not known; its apiVersion is batch/v1"
+        ));
+    }
+    let spec = &document["spec"];
+    let containers = spec["template"]["spec"]["containers"].as_array();
+    let Some(containers) = containers.filter(|containers| !containers.is_empty()) else {
+        return Err("it has no containers at spec.template.spec.containers".into());
+    };
+    if let Some(at) = containers
+        .iter()
+        .position(|container| !container.is_object())
+    {
+        return Err(format!(
+            "spec.template.spec.containers[{at}] is not an object"
+        ));
+    }
+    for key in ["parallelism", "completions"] {
+        if !matches!(spec[key].as_i64(), None | Some(1)) {
+            return Err(format!("spec.{key} must be 1: an attempt is one pod"));
+        }
+    }
+    Ok(Kind::Job)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config(text: &str) -> KubeRunner {
+        let directory = tempfile::tempdir().unwrap();
+        let text = format!("[runners.k]\ntype = \"KubeRunner\"\n{text}");
+        std::fs::write(directory.path().join("jobhook.toml"), text).unwrap();
+        let surroundings = crate::config::Surroundings::new(directory.path(), []);
+        let config = crate::config::Config::load(None, &surroundings).unwrap();
+        match config.runners.into_iter().next().unwrap().kind {
+            crate::config::RunnerKind::Kube(runner) => *runner,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn of_file(text: &str) -> Result<ManifestTemplate, String> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("job.yaml"), text).unwrap();
+        let configured =
+            ManifestTemplate::configured(&config("template = \"job.yaml\"\n"), directory.path());
+        configured.map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str, what: &str) {
+        let error = of_file(text).unwrap_err();
+        assert!(error.contains(what), "{error}");
+    }
+
+    fn fill(template: &ManifestTemplate, arguments: Value) -> Result<Value, String> {
+        let values = Values {
+            arguments: Some(&arguments),
+            config_dir: "/etc/jobhook",
+            environment: &|name| (name == "REGION").then(|| "eu".to_owned()),
+            job_id: "an-id",
+            job_attempt: 2,
+            work_dir: "",
+            given: &|name| (name != "image").then(|| format!("<{name}>")),
+        };
+        template.fill(&values).map_err(|error| error.to_string())
+    }
+
+    const WEBDA: &str = r#"
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: ${serviceName}-${JOB_ID}
+spec:
+  template:
+    spec:
+      containers:
+        - image: "busybox"
+          name: ${serviceName}
+          args: ["${arguments.x}", "${env.REGION}", "${JOB_HOOK}"]
+          resources: {}
+      restartPolicy: Never
+"#;
+
+    #[test]
+    fn a_template_of_webda_is_taken_as_it_is() {
+        let template = of_file(WEBDA).unwrap();
+        assert_eq!(template.kind(), &Kind::Job);
+        let filled = fill(&template, json!({"x": "y"})).unwrap();
+        assert_eq!(filled["metadata"]["name"], "<serviceName>-an-id");
+        let container = &filled["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["args"], json!(["y", "eu", "<JOB_HOOK>"]));
+    }
+
+    #[test]
+    fn no_value_changes_the_structure() {
+        let template = of_file(WEBDA).unwrap();
+        for nasty in [
+            "\"]\n  evil: true\n#",
+            "${JOB_SECRET_KEY}",
+            "a: b\n- c",
+            "'\"\\",
+            "{}",
+        ] {
+            let filled = fill(&template, json!({"x": nasty})).unwrap();
+            let container = &filled["spec"]["template"]["spec"]["containers"][0];
+            assert_eq!(container["args"][0], nasty);
+            assert_eq!(container.as_object().unwrap().len(), 4);
+        }
+    }
+
+    #[test]
+    fn kubernetes_finds_nothing_to_replace_in_a_value() {
+        let with_env = WEBDA.replace(
+            "resources: {}",
+            "env: [{name: A, value: \"$(JOB_ID) ${arguments.x}\"}]",
+        );
+        let filled = fill(
+            &of_file(&with_env).unwrap(),
+            json!({"x": "$(JOB_SECRET_KEY) $$ ${JOB_ID}"}),
+        )
+        .unwrap();
+        let container = &filled["spec"]["template"]["spec"]["containers"][0];
+        let quoted = "$$(JOB_SECRET_KEY) $$$$ $${JOB_ID}";
+        assert_eq!(container["args"][0], quoted);
+        // What the template itself says is Kubernetes' to replace.
+        assert_eq!(container["env"][0]["value"], format!("$(JOB_ID) {quoted}"));
+        let label = WEBDA.replace("${serviceName}-${JOB_ID}", "${arguments.x}");
+        let filled = fill(&of_file(&label).unwrap(), json!({"x": "$(A)"})).unwrap();
+        assert_eq!(filled["metadata"]["name"], "$(A)");
+    }
+
+    #[test]
+    fn a_missing_value_is_named() {
+        let template = of_file(WEBDA).unwrap();
+        let error = fill(&template, json!({})).unwrap_err();
+        assert!(error.contains("${arguments.x}"), "{error}");
+        let image = of_file(&WEBDA.replace("\"busybox\"", "${image}")).unwrap();
+        assert!(
+            fill(&image, json!({"x": 1}))
+                .unwrap_err()
+                .contains("${image}")
+        );
+    }
+
+    #[test]
+    fn a_hole_that_nobody_knows_is_refused_with_its_place() {
+        check_refused(
+            &WEBDA.replace("arguments.x", "argument.x"),
+            "template.spec.template.spec.containers[0].args[0]: `${argument.x}` is not known",
+        );
+        check_refused(
+            &WEBDA.replace("arguments.x", "JOB_SECRET_KEY"),
+            "plain_env = true",
+        );
+    }
+
+    #[test]
+    fn the_key_is_a_hole_for_who_says_so() {
+        let config = config(
+            "plain_env = true\n[runners.k.template]\napiVersion = \"v1\"\nkind = \"ConfigMap\"\ndata = { key = \"${JOB_SECRET_KEY}\" }\n",
+        );
+        let template = ManifestTemplate::configured(&config, Path::new("/")).unwrap();
+        assert_eq!(
+            fill(&template, json!({})).unwrap()["data"]["key"],
+            "<JOB_SECRET_KEY>"
+        );
+    }
+
+    #[test]
+    fn what_is_no_job_is_told_apart_or_refused() {
+        check_refused("a: [", "not YAML");
+        check_refused("- a\n- b\n", "it is not an object");
+        check_refused("just text", "it is not an object");
+        check_refused("kind: Job\n", "it has no `apiVersion`");
+        check_refused(
+            "apiVersion: batch/v1\nkind: Job\nspec: {}\n",
+            "no containers at spec.template.spec.containers",
+        );
+        check_refused(
+            &WEBDA.replace("batch/v1", "batch/v1beta1"),
+            "its apiVersion is batch/v1",
+        );
+        check_refused(
+            &WEBDA.replace("spec:\n  template", "spec:\n  parallelism: 3\n  template"),
+            "spec.parallelism must be 1",
+        );
+        let cron = of_file("apiVersion: batch/v1\nkind: CronJob\nspec: {}\n").unwrap();
+        let kind = Kind::Other {
+            api_version: "batch/v1".into(),
+            kind: "CronJob".into(),
+        };
+        assert_eq!(cron.kind(), &kind);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error =
+            ManifestTemplate::configured(&config("template = \"nope.yaml\"\n"), Path::new("/"))
+                .unwrap_err();
+        assert!(error.to_string().contains("/nope.yaml"), "{error}");
+    }
+}
