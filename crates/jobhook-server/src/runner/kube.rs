@@ -6,8 +6,8 @@
 //!        Secret, Job        watch  log of each container
 //! ```
 //!
-//! Each attempt has a course of its own (`course.rs`), a task that launches the Job, says what is seen of it
-//! and ends when it has. All courses in a namespace share one watch (`watch.rs`). What is known of an
+//! Each attempt has a course of its own (`course.rs`, `watching.rs`), a task that launches the Job, says what is
+//! seen of it and ends when it has. All courses in a namespace share one watch (`watch.rs`). What is known of an
 //! attempt is in the cluster, by names that follow from it (`names.rs`), and in the mark that the store
 //! keeps with its output (`mark.rs`): a server that dies leaves nothing else behind.
 //!
@@ -17,6 +17,7 @@ mod access;
 mod api_error;
 mod cluster;
 mod course;
+mod disruption;
 mod job_state;
 mod launch;
 mod log_position;
@@ -29,6 +30,7 @@ mod pod_state;
 mod rate;
 mod removal;
 mod watch;
+mod watching;
 
 use std::collections::HashMap;
 use std::path::Path;
