@@ -90,10 +90,15 @@ impl Server {
     /// Starts one with more `variables` in its environment; they are not there when it is
     /// started again.
     pub(crate) fn start_with(config: &str, variables: &[(&str, &str)]) -> Server {
+        Server::start_at(([127, 0, 0, 1], 0).into(), config, variables)
+    }
+
+    /// Starts one that listens at `listen`.
+    pub(crate) fn start_at(listen: SocketAddr, config: &str, variables: &[(&str, &str)]) -> Server {
         let mut server = Server {
             running: None,
             program: JOBHOOK.into(),
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen,
             folder: Folder::new(config),
         };
         server.start_again_with(variables);

@@ -1,0 +1,155 @@
+//! Requests that are refused, slow, or break off.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, Pod};
+use crate::command::text;
+use crate::fake_cluster::{FakeCluster, Fault};
+
+fn cluster() -> Cluster {
+    Cluster::fake(FakeCluster::start())
+}
+
+fn fake(cluster: &Cluster) -> &FakeCluster {
+    cluster.as_fake().expect("it is the one for tests")
+}
+
+#[test]
+fn a_launch_that_is_put_off_is_repeated_when_the_server_said_and_not_before() {
+    let cluster = cluster();
+    let server = cluster.serve_one(&Pod::sh("echo ran"));
+    fake(&cluster).fail("create", "jobs", 1, Fault::too_many(2));
+    server.whole(&[]).succeeded(&["ran"]);
+    let requests = fake(&cluster).requests();
+    let creates: Vec<_> = requests
+        .iter()
+        .filter(|request| (request.verb, request.resource.as_str()) == ("create", "jobs"))
+        .collect();
+    assert_eq!(creates.len(), 2);
+    assert!(creates[1].at - creates[0].at >= Duration::from_secs(2));
+}
+
+#[test]
+fn a_launch_goes_on_through_errors_slow_answers_and_cut_connections() {
+    for fault in [
+        Fault::internal(),
+        Fault::unavailable(),
+        Fault::conflict("secrets", "any"),
+        Fault::Slow(Duration::from_secs(1)),
+        Fault::CutBefore,
+        Fault::CutAfter,
+        Fault::CutBody(10),
+    ] {
+        let cluster = cluster();
+        let server = cluster.serve_one(&Pod::sh("echo ran"));
+        for (verb, resource) in [
+            ("create", "secrets"),
+            ("create", "jobs"),
+            ("patch", "secrets"),
+        ] {
+            fake(&cluster).fail(verb, resource, 1, fault.clone());
+        }
+        let ended = server.whole(&[]);
+        assert_eq!(ended.lines, ["ran"], "{fault:?}: {ended:#?}");
+        assert_eq!(ended.action["status"], "SUCCESS", "{fault:?}");
+        assert_eq!(cluster.objects("jobs").len(), 1, "{fault:?}");
+        assert_eq!(cluster.objects("pods").len(), 1, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_told_in_the_words_of_the_cluster() {
+    let cluster = cluster();
+    let server = cluster.serve_one(&Pod::sh("echo ran"));
+    fake(&cluster).fail("create", "jobs", 100, Fault::quota("jobs", "j"));
+    let ended = server.whole(&[]);
+    assert_eq!(ended.action["status"], "ERROR", "{ended:#?}");
+    let message = text(&ended.action, "errorMessage");
+    assert!(message.contains("exceeded quota: small"), "{message}");
+    assert_eq!(
+        cluster.objects("secrets"),
+        [] as [Value; 0],
+        "no key is left behind"
+    );
+}
+
+#[test]
+fn a_job_whose_pod_is_refused_says_why_while_it_waits() {
+    let cluster = cluster();
+    let server = cluster.serve_one(&Pod::sh("echo ran"));
+    fake(&cluster).fail("create", "pods", usize::MAX, Fault::quota("pods", "p"));
+    let launched = server.begin(&[]);
+    launched.line("exceeded quota: small");
+    fake(&cluster).heal();
+    launched.end().succeeded(&["ran"]);
+}
+
+#[test]
+fn a_watch_that_expires_or_breaks_off_misses_nothing() {
+    let cluster = cluster();
+    let server = cluster.serve_one(&Pod::sh("echo ran; exit 3"));
+    let watched = |requests: &[crate::fake_cluster::Request]| {
+        let open = requests
+            .iter()
+            .filter(|request| request.verb == "watch" && request.open);
+        (open.count() > 0).then_some(())
+    };
+    server.whole(&[]).check("ERROR", "exit_code", "code 3");
+    for round in 0..4 {
+        fake(&cluster).until_requests("it watches", watched);
+        let launched = server.begin(&[]);
+        match round % 2 {
+            0 => fake(&cluster).expire_watches(),
+            _ => fake(&cluster).cut_connections(),
+        }
+        launched.end().check("ERROR", "exit_code", "code 3");
+    }
+}
+
+#[test]
+fn a_log_that_breaks_off_again_and_again_has_each_line_once() {
+    let cluster = cluster();
+    let script = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo a$i; echo b$i; sleep 0.01; done";
+    let server = cluster.serve_one(&Pod::sh(script));
+    let launched = server.begin(&[]);
+    for step in 1..=5 {
+        launched.line(&format!("b{}", step * 50));
+        fake(&cluster).cut_connections();
+    }
+    let ended = launched.end();
+    assert_eq!(ended.action["status"], "SUCCESS", "{}", ended.action);
+    let wanted: Vec<String> = (1..=300)
+        .flat_map(|number| [format!("a{number}"), format!("b{number}")])
+        .collect();
+    assert_eq!(ended.lines, wanted);
+}
+
+#[test]
+fn a_stretch_of_a_log_that_the_cluster_threw_away_is_marked() {
+    let cluster = cluster();
+    let mut server = cluster.serve_one(&Pod::sh(
+        "echo first; while [ ! -e go ]; do sleep 0.05; done; i=0; while [ $i -lt 50 ]; do i=$((i+1)); echo gone $i; done; echo kept; exec sleep 1000",
+    ).with("grace = \"1s\""));
+    let id = server.begin(&[]).id;
+    server.known(&id).line("first");
+    let pod = cluster.pod_of(&id, "Running");
+    server.kill();
+    fake(&cluster).leave_file(&pod, "main", "go");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fake(&cluster).lines_written(&pod, "main") < 52 {
+        assert!(Instant::now() < deadline, "it writes on");
+        std::thread::yield_now();
+    }
+    fake(&cluster).rotate_log(&pod, "main", 1);
+    server.start_again();
+    server.known(&id).line("kept");
+    server.known(&id).cancel();
+    let ended = server.known(&id).end();
+    assert_eq!(ended.lines, ["first", "kept"], "{ended:#?}");
+    let marked = ended.remarks.iter().any(|remark| {
+        remark.contains("missing") || remark.contains("rotated") || remark.contains("gap")
+    });
+    assert!(marked, "{ended:#?}");
+}

@@ -1,0 +1,157 @@
+//! A real cluster, as `KUBECONFIG` leads to it; `./just test-kube` runs the scenarios on it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ::kube::config::{KubeConfigOptions, Kubeconfig};
+use ::kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+/// A real cluster takes its time: images are pulled, and pods scheduled, for real.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// On each namespace of a test: what is left of a run that was ended is found by it.
+const LABEL: &str = "jobhook.dev/test";
+
+/// A connection, and the namespace that is gone with it.
+pub(crate) struct RealCluster {
+    runtime: Runtime,
+    client: Client,
+    kubeconfig: PathBuf,
+    namespace: std::sync::OnceLock<String>,
+}
+
+/// Where the objects of a resource are.
+fn path(resource: &str, namespace: &str) -> String {
+    let group = match resource {
+        "jobs" | "cronjobs" => "apis/batch/v1",
+        _ => "api/v1",
+    };
+    format!("/{group}/namespaces/{namespace}/{resource}")
+}
+
+impl RealCluster {
+    pub(crate) fn open() -> RealCluster {
+        let path = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty());
+        let path = PathBuf::from(path.expect("KUBECONFIG names the cluster to test on"));
+        // The servers under test start elsewhere.
+        let kubeconfig = std::path::absolute(path).unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(async {
+            let known = Kubeconfig::read_from(&kubeconfig).unwrap();
+            let options = KubeConfigOptions::default();
+            let config = Config::from_custom_kubeconfig(known, &options).await;
+            Client::try_from(config.unwrap()).unwrap()
+        });
+        RealCluster {
+            runtime,
+            client,
+            kubeconfig,
+            namespace: std::sync::OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, ::kube::Error> {
+        let body = match body {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
+        };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(body)
+            .unwrap();
+        self.runtime.block_on(self.client.request(request))
+    }
+
+    /// Creates one that is deleted when this is dropped.
+    pub(crate) fn create_namespace(&self) -> String {
+        let name = format!("jobhook-test-{}", uuid::Uuid::now_v7());
+        let object = json!({"metadata": {"name": name, "labels": {LABEL: "true"}}});
+        self.ask("POST", "/api/v1/namespaces", &object).unwrap();
+        let _ = self.namespace.set(name.clone());
+        self.until(
+            "it has a service account",
+            "serviceaccounts",
+            &name,
+            |all| {
+                let named = |account: &&Value| account["metadata"]["name"] == "default";
+                all.iter().find(named).map(drop)
+            },
+        );
+        name
+    }
+
+    fn delete_namespace(&self, name: &str) {
+        let path = format!("/api/v1/namespaces/{name}");
+        match self.ask("DELETE", &path, &Value::Null) {
+            Ok(_) => {}
+            Err(::kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            // Also while a test fails; the lane looks for what is left in the end.
+            Err(error) => drop(writeln!(
+                std::io::stderr(),
+                "namespace {name} is left: {error}"
+            )),
+        }
+    }
+
+    /// Deletes every namespace of a test.
+    pub(crate) fn sweep(&self) {
+        let path = format!("/api/v1/namespaces?labelSelector={LABEL}");
+        let all = self.ask("GET", &path, &Value::Null).unwrap();
+        let items = all["items"].as_array().into_iter().flatten();
+        for name in items.filter_map(|item| item["metadata"]["name"].as_str()) {
+            self.delete_namespace(name);
+        }
+    }
+
+    pub(crate) fn objects(&self, resource: &str, namespace: &str) -> Vec<Value> {
+        let all = self.ask("GET", &path(resource, namespace), &Value::Null);
+        match all.unwrap()["items"].take() {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn delete(&self, resource: &str, namespace: &str, name: &str) {
+        let path = format!("{}/{name}", path(resource, namespace));
+        let options = json!({"propagationPolicy": "Background"});
+        self.ask("DELETE", &path, &options).unwrap();
+    }
+
+    #[track_caller]
+    pub(crate) fn until<T>(
+        &self,
+        what: &str,
+        resource: &str,
+        namespace: &str,
+        found: impl Fn(&[Value]) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = found(&self.objects(resource, namespace)) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "never: {what}");
+            // So that the API server has something else to do as well.
+            let pause = tokio::time::sleep(Duration::from_millis(100));
+            self.runtime.block_on(pause);
+        }
+    }
+}
+
+impl Drop for RealCluster {
+    fn drop(&mut self) {
+        if let Some(name) = self.namespace.get() {
+            self.delete_namespace(name);
+        }
+    }
+}

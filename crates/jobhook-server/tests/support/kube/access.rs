@@ -1,0 +1,75 @@
+//! Who is let in, and for what.
+
+use serde_json::{Value, json};
+
+use super::resource::Resource;
+use super::status::Status;
+use super::target::Target;
+
+/// The name of whoever holds the token.
+const USER: &str = "system:serviceaccount:default:jobhook";
+
+/// One token, and what it may not do.
+#[derive(Debug, Default)]
+pub(crate) struct Access {
+    /// The one that is good now.
+    pub(crate) token: String,
+    denied: Vec<(String, String)>,
+}
+
+impl Access {
+    /// Forbids `verb` on a resource, such as `pods/log`, in every namespace.
+    pub(crate) fn deny(&mut self, verb: &str, resource: &str) {
+        self.denied.push((verb.into(), resource.into()));
+    }
+
+    pub(crate) fn allow_all(&mut self) {
+        self.denied.clear();
+    }
+
+    pub(crate) fn authenticate(&self, header: Option<&str>) -> Result<(), Status> {
+        let token = header.and_then(|header| header.strip_prefix("Bearer "));
+        match token {
+            Some(token) if token == self.token => Ok(()),
+            _ => Err(Status::unauthorized()),
+        }
+    }
+
+    fn denies(&self, verb: &str, resource: &str) -> bool {
+        self.denied
+            .iter()
+            .any(|(denied, of)| denied == verb && of == resource)
+    }
+
+    pub(crate) fn authorize(&self, target: &Target) -> Result<(), Status> {
+        let resource = target.role_resource();
+        if !self.denies(target.verb, &resource) {
+            return Ok(());
+        }
+        let place = match target.namespace.as_str() {
+            "" => "at the cluster scope".to_owned(),
+            namespace => format!("in the namespace \"{namespace}\""),
+        };
+        let why = format!(
+            "User \"{USER}\" cannot {} resource \"{resource}\" in API group \"{}\" {place}",
+            target.verb, target.resource.group
+        );
+        let name = target.name.as_deref().unwrap_or_default();
+        Err(Status::forbidden(target.resource, name, &why))
+    }
+
+    /// Answers a `SelfSubjectAccessReview`.
+    pub(crate) fn review(&self, mut review: Value, resource: &Resource) -> Value {
+        let asked = &review["spec"]["resourceAttributes"];
+        let text = |field: &str| asked[field].as_str().unwrap_or_default();
+        let what = match text("subresource") {
+            "" => text("resource").to_owned(),
+            subresource => format!("{}/{subresource}", text("resource")),
+        };
+        let allowed = !self.denies(text("verb"), &what);
+        review["apiVersion"] = resource.api_version().into();
+        review["kind"] = resource.kind.into();
+        review["status"] = json!({"allowed": allowed});
+        review
+    }
+}
