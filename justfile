@@ -38,6 +38,28 @@ test-python *args: python-tools wheel build
     cd python && ruff format --check . && ruff check . && \
         mypy --package jobhook && mypy tests && stubtest jobhook._jobhook && pyright && pytest "$@"
 
+# The scenarios of Kubernetes on the cluster that KUBECONFIG names, in namespaces that they create and delete. JOBHOOK_TEST_IMAGE, JOBHOOK_TEST_JOB_IMAGE, JOBHOOK_TEST_HOOK_URL and JOBHOOK_TEST_POD_PATCH: see crates/jobhook-server/tests/kube/cluster.rs. Arguments go to nextest.
+[positional-arguments]
+test-kube *args: tools
+    #!/bin/sh
+    if [ -z "$KUBECONFIG" ]; then
+        echo "KUBECONFIG has to name the cluster to test on: KUBECONFIG=~/.kube/config ./just test-kube" >&2
+        exit 64
+    fi
+    for name in JOBHOOK_TEST_JOB_IMAGE JOBHOOK_TEST_HOOK_URL; do
+        eval "value=\${$name:-}"
+        [ -n "$value" ] || echo "$name is not set: the scenarios that speak to the hook will fail" >&2
+    done
+    export JOBHOOK_TEST_CLUSTER=real
+    # One after the other: their servers share the port of JOBHOOK_TEST_HOOK_URL.
+    kube() {
+        cargo nextest run --package jobhook-server --test kube --features crash-points --test-threads 1 --profile kube "$@"
+    }
+    kube -E 'test(/^scenarios::/)' "$@"
+    code=$?
+    kube --run-ignored only -E 'test(=scenarios::no_namespace_of_a_test_is_left)' || code=$?
+    exit $code
+
 # The examples in the documentation comments (nextest cannot run them).
 doctest:
     cargo test --workspace --doc --features jobhook/tracing
@@ -94,6 +116,11 @@ bench-files:
 bench-big-file gib="4":
     cargo build --release -p jobhook-server
     cargo run --release -p jobhook-benches -- big-file {{ gib }}
+
+# 500 actions at once on a Kubernetes cluster: creation rate, watches, memory, verdicts.
+bench-kube:
+    cargo build --release -p jobhook-server
+    cargo run --release -p jobhook-benches -- kube
 
 # Operations inside the server, from launch to SUCCESS, against SQLite's commits and a bare handler.
 bench-operations:

@@ -6,6 +6,7 @@
 //! jobhook-benches children    memory of a running child
 //! jobhook-benches files       small files a second; a big one down, against nginx
 //! jobhook-benches big-file    memory of server and clients that move a file of 4 GiB
+//! jobhook-benches kube        500 actions at once on a Kubernetes cluster
 //! jobhook-benches operations  operations a second inside the server
 //! jobhook-benches scheduled   what a million scheduled actions cost
 //! ```
@@ -20,8 +21,11 @@ mod bare_handler;
 mod big_file;
 mod children;
 mod client;
+#[path = "../../crates/jobhook-server/tests/support/kube/mod.rs"]
+mod fake_cluster;
 mod files;
 mod hook;
+mod kube;
 mod launch;
 mod memory;
 mod operations;
@@ -59,6 +63,7 @@ async fn bench() -> anyhow::Result<()> {
         Some("children") => children::run().await,
         Some("files") => files::run().await,
         Some("big-file") => big_file::run(&arguments.next().unwrap_or("4".to_owned())).await,
+        Some("kube") => kube::run().await,
         Some("operations") => operations::run().await,
         Some("scheduled") => scheduled::run().await,
         // The parts that run as processes of their own.
@@ -76,7 +81,7 @@ async fn bench() -> anyhow::Result<()> {
             launch::note_first_instruction(&arguments.next().context("a file")?)
         }
         _ => bail!(
-            "usage: jobhook-benches hook | launch | children | files | big-file | operations | scheduled"
+            "usage: jobhook-benches hook | launch | children | files | big-file | kube | operations | scheduled"
         ),
     }
 }
