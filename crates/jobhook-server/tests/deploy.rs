@@ -10,20 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jobhook_server::runner::kube::RIGHTS;
 use serde_json::{Value, json};
-
-/// What a server does to each kind of resource; nothing else is granted.
-const RIGHTS: [(&str, &str, &[&str]); 5] = [
-    (
-        "batch",
-        "jobs",
-        &["create", "get", "list", "watch", "delete"],
-    ),
-    ("", "secrets", &["create", "get", "list", "patch", "delete"]),
-    ("", "pods", &["get", "list", "watch", "delete"]),
-    ("", "pods/log", &["get"]),
-    ("", "events", &["list"]),
-];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,9 +57,9 @@ fn a_server_is_granted_what_it_does_in_its_namespace_and_nothing_more() {
     }
     let wanted: BTreeMap<_, BTreeSet<String>> = RIGHTS
         .iter()
-        .map(|(group, resource, verbs)| {
-            let verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
-            (((*group).to_owned(), (*resource).to_owned()), verbs)
+        .map(|right| {
+            let verbs = right.verbs.iter().map(|verb| (*verb).to_owned()).collect();
+            ((right.group.to_owned(), right.resource.to_owned()), verbs)
         })
         .collect();
     assert_eq!(granted, wanted);

@@ -401,7 +401,7 @@ pub(crate) async fn check(
         ));
     }
     Err(format!(
-        "in the namespace `{namespace}` at {address} this server may not {}; deploy/rbac.yaml has what it needs",
+        "in the namespace `{namespace}` at {address} this server may not {}; deploy/kubernetes/rbac.yaml has what it needs",
         missing.join("; ")
     ))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::{AttemptRef, Ending, Saw};
-use jobhook_engine::clock::{Clock, SystemClock};
+use jobhook_engine::clock::{Clock, SystemClock, Timestamp};
 use jobhook_engine::runner::{
     JobStart, OutputLine, Runner, Sighting, StartError, Terms, TypeFilter,
 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jobhook::{Failure, Job, Operations};
 use jobhook_engine::attempt::{AttemptRef, Ending};
+use jobhook_engine::clock::Timestamp;
 use jobhook_engine::runner::{JobStart, Runner};
 use jobhook_engine::testing::factory;
 use jobhook_engine::testing::runner_suite::{JobKind, RunnerUnderTest};

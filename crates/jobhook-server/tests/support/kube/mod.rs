@@ -57,5 +57,6 @@ mod validation;
 mod watch;
 
 pub(crate) use cluster::FakeCluster;
+#[allow(unused_imports, reason = "the bench injects no faults")]
 pub(crate) use faults::Fault;
 pub(crate) use requests::Request;
