@@ -80,17 +80,17 @@ pub struct KubeRunner {
     #[serde(default, deserialize_with = "read_env")]
     pub env: BTreeMap<String, String>,
     /// The pods' service account. Default: the template's, else the namespace's own.
-    #[serde(default, alias = "serviceAccount")]
+    #[serde(default)]
     pub service_account: Option<String>,
     /// Secrets that the image is pulled with, by name. Default: the template's.
-    #[serde(default, alias = "imagePullSecrets")]
+    #[serde(default)]
     pub image_pull_secrets: Vec<String>,
     /// What the main container asks for and may use, as Kubernetes writes it:
     /// `{ requests = { cpu = "500m" }, limits = { memory = "1Gi" } }`. Default: the template's.
     #[serde(default)]
     pub resources: Option<Value>,
     /// Labels of the nodes that the pods may run on. Default: the template's.
-    #[serde(default, alias = "nodeSelector", deserialize_with = "read_env")]
+    #[serde(default, deserialize_with = "read_env")]
     pub node_selector: BTreeMap<String, String>,
     /// The taints that the pods tolerate, as Kubernetes writes them. Default: the template's.
     #[serde(default)]
@@ -99,15 +99,15 @@ pub struct KubeRunner {
     #[serde(default = "a_day", deserialize_with = "read_a_duration")]
     pub ttl: Duration,
     /// The Kueue queue that admits the Jobs (label `kueue.x-k8s.io/queue-name`). Default: none.
-    #[serde(default, alias = "queueName")]
+    #[serde(default)]
     pub queue_name: Option<String>,
     /// The server's address as pods see it, for example `"http://jobhook.jobs.svc:8088"`; the
     /// hook's path is appended. Default: `public_url` of `[server]`.
-    #[serde(default, alias = "hookUrl", deserialize_with = "read_public_url")]
+    #[serde(default, deserialize_with = "read_public_url")]
     pub hook_url: Option<String>,
     /// Whether the key is written into the Job as it is, for all to read who may read Jobs. Only for
     /// programs that read templates of Webda's; the key is in a Secret otherwise. Default: `false`.
-    #[serde(default, alias = "plainEnv")]
+    #[serde(default)]
     pub plain_env: bool,
     /// Where the job's log comes from: `"pod"`, what its containers write; `"hook"`, what it reports;
     /// or `"both"`. Default: `"pod"`, which takes what is reported as well.
@@ -115,18 +115,14 @@ pub struct KubeRunner {
     pub logs: LogSource,
     /// What to do when the node of a pod is lost: `"wait"` for it to come back or be removed, or
     /// `"retry"`: end the attempt at once, though its pod may still run. Default: `"wait"`.
-    #[serde(default, alias = "onNodeLost")]
+    #[serde(default)]
     pub on_node_lost: OnNodeLost,
     /// How long a pod may fail to pull its image, or to be made at all, before its attempt ends.
     /// Default: `"5m"`.
-    #[serde(
-        default = "five_minutes",
-        alias = "imagePullDeadline",
-        deserialize_with = "read_a_duration"
-    )]
+    #[serde(default = "five_minutes", deserialize_with = "read_a_duration")]
     pub image_pull_deadline: Duration,
     /// How many Jobs are created each second at most. Default: 20.
-    #[serde(default = "twenty", alias = "creationRate")]
+    #[serde(default = "twenty")]
     pub creation_rate: u32,
 }
 
@@ -280,7 +276,7 @@ fn twenty() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::RunnerKind;
-    use super::super::tests::{load, refused};
+    use super::super::tests::load;
     use super::*;
 
     fn kube(text: &str) -> KubeRunner {
@@ -293,7 +289,9 @@ mod tests {
 
     #[track_caller]
     fn check_refused(text: &str, what: &str) {
-        refused(&format!("[runners.k]\ntype = \"KubeRunner\"\n{text}"), what);
+        let text = format!("[runners.k]\ntype = \"KubeRunner\"\n{text}");
+        let error = load(&text, &[]).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
     }
 
     #[test]
