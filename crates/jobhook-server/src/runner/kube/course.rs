@@ -121,7 +121,7 @@ impl Course {
 
     /// Runs it to its end, and tells that; gives what is left of it.
     pub(super) async fn run(mut self) -> Result<Left, Unwatched> {
-        let end = self.to_the_end().await?;
+        let end = self.reach_the_end().await?;
         let saw = Saw {
             ending: end.ending,
             at: end.at.unwrap_or_else(|| SystemClock.now()),
@@ -132,7 +132,7 @@ impl Course {
         Ok(end.left)
     }
 
-    async fn to_the_end(&mut self) -> Result<End, Unwatched> {
+    async fn reach_the_end(&mut self) -> Result<End, Unwatched> {
         let followed = self.shared.watch.follow(&self.name);
         let adopted = match self.launched().await? {
             Ok((Launched::Job { uid, .. }, adopted)) => {
@@ -262,21 +262,10 @@ impl Course {
     }
 
     /// Nothing was started, and nothing is left.
-    async fn given_up(&mut self, reason: &str) -> Result<End, Unwatched> {
-        let shared = Arc::clone(&self.shared);
-        let mut backoff = Backoff::default();
+    async fn given_up(&self, reason: &str) -> Result<End, Unwatched> {
         // A try may have created something, though its answer was lost.
-        while self.may_have_launched || self.known.taken_up {
-            let (cluster, digest) = (shared.watch.cluster(), Some(self.digest.as_str()));
-            let removed = removal::remove(cluster, &shared.installation, &self.name, digest).await;
-            match removed {
-                Ok(()) | Err(Failure::Refused(_)) => break,
-                Err(failure) => tracing::warn!(
-                    action.id = %self.at.action, attempt = self.at.number, runner = %shared.runner,
-                    "What is left of a launch cannot be removed for now: {failure}"
-                ),
-            }
-            self.pause(backoff.next()).await?;
+        if self.may_have_launched || self.known.taken_up {
+            self.clear_away().await?;
         }
         let ending = Ending::NotStarted {
             reason: reason.to_owned(),
@@ -285,6 +274,24 @@ impl Course {
             left: Left::AtRest,
             ..End::now(ending)
         })
+    }
+
+    /// Removes what a launch may have left, however long the API server is away.
+    async fn clear_away(&self) -> Result<(), Unwatched> {
+        let shared = Arc::clone(&self.shared);
+        let (cluster, digest) = (shared.watch.cluster(), Some(self.digest.as_str()));
+        let mut backoff = Backoff::default();
+        loop {
+            let removed = removal::remove(cluster, &shared.installation, &self.name, digest).await;
+            match removed {
+                Ok(()) | Err(Failure::Refused(_)) => return Ok(()),
+                Err(failure) => tracing::warn!(
+                    action.id = %self.at.action, attempt = self.at.number, runner = %shared.runner,
+                    "What is left of a launch cannot be removed for now: {failure}"
+                ),
+            }
+            self.pause(backoff.next()).await?;
+        }
     }
 
     /// What is not watched ends with the last word of the job, or when it is stopped.

@@ -175,14 +175,12 @@ pub(crate) fn reconcile(state: &mut State, key: &Key) {
     for (pod, object) in &pods {
         let counted = !holds(object);
         // One that is being deleted counts as failed, for it may never get there.
-        if over(object) || goes(object) {
-            if !counted {
-                match phase(object) {
-                    "Succeeded" => succeeded += 1,
-                    _ => failed += 1,
-                }
-                released.push(pod.clone());
+        if (over(object) || goes(object)) && !counted {
+            match phase(object) {
+                "Succeeded" => succeeded += 1,
+                _ => failed += 1,
             }
+            released.push(pod.clone());
         }
     }
     let active = pods
