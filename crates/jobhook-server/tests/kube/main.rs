@@ -4,6 +4,7 @@
 //! scenarios   on the cluster of these tests, or (`./just test-kube`) on the one KUBECONFIG names
 //! faults      what no real cluster does when it is asked to: on the cluster of these tests alone
 //! suite       the runner by itself, by the cases that all runners pass
+//! lane        that the scenarios run on a cluster that is reached over the network alone
 //! fake        the cluster of these tests is like a real one
 //! ```
 
@@ -24,6 +25,7 @@ mod fake;
 mod fake_cluster;
 mod faults;
 mod follow;
+mod lane;
 #[allow(dead_code, reason = "shared with e2e, which uses all of it")]
 #[path = "../e2e/processes.rs"]
 mod processes;

@@ -142,7 +142,7 @@ impl RealCluster {
             }
             assert!(Instant::now() < deadline, "never: {what}");
             // So that the API server has something else to do as well.
-            let pause = tokio::time::sleep(Duration::from_millis(100));
+            let pause = async { tokio::time::sleep(Duration::from_millis(100)).await };
             self.runtime.block_on(pause);
         }
     }
