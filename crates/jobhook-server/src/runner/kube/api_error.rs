@@ -6,6 +6,9 @@ use kube::Error;
 
 use super::cluster::chain;
 
+/// For how long an API server is left alone at most, whatever it says.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// What becomes of a call that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -31,10 +34,10 @@ impl Failure {
         }
     }
 
-    /// How long to wait at least before it is asked again.
+    /// How long to wait at least before it is asked again; a minute at most.
     pub(super) fn wait(&self) -> Duration {
         match self {
-            Failure::Unavailable { wait, .. } => *wait,
+            Failure::Unavailable { wait, .. } => (*wait).min(LONGEST_WAIT),
             _ => Duration::ZERO,
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use kube::client::AuthError;
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client};
 use serde_json::Value;
@@ -109,6 +110,8 @@ impl Cluster {
         if let Some(namespace) = &config.namespace {
             settings.default_namespace.clone_from(namespace);
         }
+        // Who calls knows how long to wait, and what ends the waiting.
+        settings.default_retry = false;
         let namespace = settings.default_namespace.clone();
         let address = settings.cluster_url.to_string();
         let client =
@@ -283,7 +286,10 @@ async fn choose(
 }
 
 /// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(words) = login_failure(error) {
+        return words;
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -295,6 +301,30 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why the program that a kubeconfig logs in with did not do so, where that is the cause. What the
+/// program printed may hold a token, and is not told.
+fn login_failure(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<AuthError>() {
+            Some(AuthError::AuthExecRun { out, .. }) => {
+                return Some(format!(
+                    "the program that the kubeconfig logs in with failed ({}); run it by hand to see why",
+                    out.status
+                ));
+            }
+            Some(AuthError::AuthExecParse(_)) => {
+                return Some(
+                    "what the program printed that the kubeconfig logs in with is not what it should be"
+                        .to_owned(),
+                );
+            }
+            _ => cause = error.source(),
+        }
+    }
+    None
 }
 
 #[cfg(test)]

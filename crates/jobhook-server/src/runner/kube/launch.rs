@@ -168,9 +168,10 @@ async fn create_secret(
 ) -> Result<(), Failure> {
     match post(cluster, &secrets_path(cluster), secret).await {
         Ok(_) => Ok(()),
-        Err(Failure::Conflict(_)) => {
+        // A quota that is used up is told before it is looked who has the name: maybe this attempt.
+        Err(failure @ (Failure::Conflict(_) | Failure::Refused(_))) => {
             let found = cluster.secrets().get_metadata(&manifest.name).await;
-            let found = found.map_err(|error| Failure::of(&error))?;
+            let found = found.map_err(|error| refused_first(failure, &error))?;
             is_ours(&found.metadata, installation, &manifest.digest)
                 .map_err(|stranger| stranger.failure(&manifest.name))
         }
@@ -187,9 +188,9 @@ async fn create_job(
     let path = Job::url_path(&(), Some(&cluster.namespace));
     match post(cluster, &path, &manifest.job).await {
         Ok(created) => Ok(Ok((uid_of(&created), false))),
-        Err(Failure::Conflict(_)) => {
+        Err(failure @ (Failure::Conflict(_) | Failure::Refused(_))) => {
             let found = cluster.jobs().get_metadata(&manifest.name).await;
-            let found = found.map_err(|error| Failure::of(&error))?;
+            let found = found.map_err(|error| refused_first(failure, &error))?;
             match is_ours(&found.metadata, installation, &manifest.digest) {
                 Ok(()) => Ok(Ok((found.metadata.uid.unwrap_or_default(), true))),
                 Err(Stranger::Terminating) => Ok(Err(job_vanished(&manifest.name, false))),
@@ -197,6 +198,17 @@ async fn create_job(
             }
         }
         Err(failure) => Err(no_namespace(failure)),
+    }
+}
+
+/// What a creation that was refused means where nothing of that name can be found: the refusal
+/// itself. Where it only met something, what the search says.
+fn refused_first(creation: Failure, search: &kube::Error) -> Failure {
+    match (creation, Failure::of(search)) {
+        (refused @ Failure::Refused(_), Failure::NotFound(_) | Failure::Refused(_)) => {
+            no_namespace(refused)
+        }
+        (_, search) => search,
     }
 }
 

@@ -22,8 +22,13 @@ const CHUNK: usize = 128 * 1024;
 const LONGEST: usize = 64 * 1024;
 /// What is kept of a line that never ends.
 const MOST: usize = 1024 * 1024;
-/// For how long the log of a container that has ended is asked for in vain.
+/// For how long the log of a container that has ended is asked for in vain, and any answer waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For how long nothing may come of the log of a container that has ended. A connection that died
+/// without a word brings nothing for ever.
+const QUIET: Duration = Duration::from_secs(10);
+/// What a line costs beside its text, bytes: a flood of empty ones is one, too.
+const LINE_COST: usize = 64;
 
 /// Which log.
 #[derive(Clone, Debug)]
@@ -93,7 +98,7 @@ impl Reader {
         let mut failing_since: Option<Instant> = None;
         loop {
             let has_ended = *ended.borrow_and_update();
-            let failure = match self.read_once(!has_ended).await? {
+            let failure = match self.read_once(!has_ended, ended).await? {
                 Ok(lines) => {
                     failing_since = None;
                     if has_ended {
@@ -130,7 +135,11 @@ impl Reader {
     }
 
     /// Reads from the place to the end, or as long as it is followed; gives the number of new lines.
-    async fn read_once(&mut self, follow: bool) -> Result<Result<usize, Failure>, Unwanted> {
+    async fn read_once(
+        &mut self,
+        follow: bool,
+        ended: &watch::Receiver<bool>,
+    ) -> Result<Result<usize, Failure>, Unwanted> {
         let since = self.position.map(|position| position.since_second());
         let params = LogParams {
             container: Some(self.source.container.clone()),
@@ -139,18 +148,24 @@ impl Reader {
             since_time: since.and_then(kube_time),
             ..LogParams::default()
         };
-        let stream = match self.pods.log_stream(&self.source.pod, &params).await {
-            Ok(stream) => stream,
-            Err(error) => return Ok(Err(Failure::of(&error))),
+        let answer = self.pods.log_stream(&self.source.pod, &params);
+        let stream = tokio::select! {
+            answer = tokio::time::timeout(PATIENCE, answer) => match answer {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return Ok(Err(Failure::of(&error))),
+                Err(_) => return Ok(Err(Failure::unavailable("the API server does not answer"))),
+            },
+            () = self.read.closed() => return Err(Unwanted),
         };
         self.was_whole = false;
-        self.take(stream, follow).await
+        self.take(stream, follow, ended.clone()).await
     }
 
     async fn take(
         &mut self,
         stream: impl AsyncBufRead,
         follow: bool,
+        mut ended: watch::Receiver<bool>,
     ) -> Result<Result<usize, Failure>, Unwanted> {
         let mut stream = pin!(stream);
         let mut resumption = Resumption::from(self.position);
@@ -165,6 +180,9 @@ impl Reader {
                     bytes = 0;
                     tokio::select! {
                         buffer = stream.fill_buf() => buffer,
+                        () = quiet(&mut ended) => return Ok(Err(Failure::unavailable(
+                            "nothing more came of the log, and not its end",
+                        ))),
                         () = self.read.closed() => return Err(Unwanted),
                     }
                 }
@@ -193,7 +211,7 @@ impl Reader {
                 let kind = resumption.next(time);
                 if kind != Line::Old {
                     gap |= kind == Line::NewAfterGap;
-                    bytes += text.len();
+                    bytes += text.len() + LINE_COST;
                     count += 1;
                     lines.push((time, text));
                 }
@@ -232,6 +250,17 @@ impl Reader {
     async fn hand_over(&self, read: Read) -> Result<(), Unwanted> {
         let sent = self.read.send((self.source.container.clone(), read)).await;
         sent.map_err(|_| Unwanted)
+    }
+}
+
+/// Returns once the container has ended, and nothing has come for long after.
+async fn quiet(ended: &mut watch::Receiver<bool>) {
+    let has_ended = ended.wait_for(|ended| *ended).await.is_ok();
+    if has_ended {
+        tokio::time::sleep(QUIET).await;
+    } else {
+        // Nobody wants the log any more; that is noticed elsewhere.
+        std::future::pending().await
     }
 }
 

@@ -17,6 +17,14 @@ use super::names;
 use crate::config::{self, LogSource};
 use crate::runner::template::{Holes, MissingValue, Template, Values};
 
+/// Fields of a Job that do not go with one pod and one try.
+const ONE_POD: [&str; 4] = [
+    "backoffLimitPerIndex",
+    "completionMode",
+    "podFailurePolicy",
+    "successPolicy",
+];
+
 /// How much later than the server the cluster itself ends a Job.
 const BACKSTOP: Duration = Duration::from_secs(600);
 
@@ -248,6 +256,10 @@ impl Blueprint {
         let config = &self.config;
         let spec = table(&mut job["spec"]);
         spec.insert("backoffLimit".into(), 0.into());
+        // What would give a Job another pod, or end it before its pod has.
+        for field in ONE_POD {
+            spec.remove(field);
+        }
         spec.insert(
             "ttlSecondsAfterFinished".into(),
             config.ttl.as_secs().into(),

@@ -135,6 +135,10 @@ enum Place {
     Container,
     Variables,
     Variable,
+    Mounts,
+    Mount,
+    Probe,
+    Exec,
     Expanded,
 }
 
@@ -142,10 +146,20 @@ impl Place {
     /// The value of `key` in a table here.
     fn under(self, key: &str) -> Place {
         match (self, key) {
-            (Place::Container, "command" | "args") | (Place::Variable, "value") => Place::Expanded,
+            (Place::Container | Place::Exec, "command")
+            | (Place::Container, "args")
+            | (Place::Variable, "value")
+            | (Place::Mount, "subPathExpr") => Place::Expanded,
             (Place::Container, "env") => Place::Variables,
+            (Place::Container, "volumeMounts") => Place::Mounts,
+            (Place::Container, "livenessProbe" | "readinessProbe" | "startupProbe") => Place::Probe,
+            (Place::Container, "lifecycle") => Place::Probe,
+            (Place::Probe, "exec") => Place::Exec,
+            (Place::Probe, "postStart" | "preStop") => Place::Probe,
             (Place::Elsewhere, "containers" | "initContainers") => Place::Containers,
-            (Place::Container | Place::Variable, _) => Place::Elsewhere,
+            (Place::Container | Place::Variable | Place::Mount | Place::Probe | Place::Exec, _) => {
+                Place::Elsewhere
+            }
             (place, _) => place,
         }
     }
@@ -155,6 +169,7 @@ impl Place {
         match self {
             Place::Containers => Place::Container,
             Place::Variables => Place::Variable,
+            Place::Mounts => Place::Mount,
             place => place,
         }
     }
@@ -395,7 +410,10 @@ spec:
     fn kubernetes_finds_nothing_to_replace_in_a_value() {
         let with_env = WEBDA.replace(
             "resources: {}",
-            "env: [{name: A, value: \"$(JOB_ID) ${arguments.x}\"}]",
+            "env: [{name: A, value: \"$(JOB_ID) ${arguments.x}\"}]\n          \
+             volumeMounts: [{subPathExpr: \"${arguments.x}\", subPath: \"${arguments.x}\"}]\n          \
+             livenessProbe: {exec: {command: [\"${arguments.x}\"]}}\n          \
+             lifecycle: {preStop: {exec: {command: [\"${arguments.x}\"]}}}",
         );
         let filled = fill(
             &of_file(&with_env).unwrap(),
@@ -407,6 +425,18 @@ spec:
         assert_eq!(container["args"][0], quoted);
         // What the template itself says is Kubernetes' to replace.
         assert_eq!(container["env"][0]["value"], format!("$(JOB_ID) {quoted}"));
+        let mount = &container["volumeMounts"][0];
+        assert_eq!(mount["subPathExpr"], quoted);
+        assert_eq!(
+            mount["subPath"], "$(JOB_SECRET_KEY) $$ ${JOB_ID}",
+            "here it replaces nothing"
+        );
+        for exec in [
+            &container["livenessProbe"]["exec"],
+            &container["lifecycle"]["preStop"]["exec"],
+        ] {
+            assert_eq!(exec["command"][0], quoted);
+        }
         let label = WEBDA.replace("${serviceName}-${JOB_ID}", "${arguments.x}");
         let filled = fill(&of_file(&label).unwrap(), json!({"x": "$(A)"})).unwrap();
         assert_eq!(filled["metadata"]["name"], "$(A)");

@@ -25,6 +25,9 @@ use super::names;
 /// How long one watch call lasts; a connection that died is noticed soon after.
 const CALL_SECONDS: u32 = 120;
 
+/// How often a Job is asked for at once, because something was shown of it meanwhile.
+const ASKED_AGAIN: usize = 5;
+
 /// What is known of one Job and its pod.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
@@ -34,6 +37,8 @@ pub(super) struct Seen {
     pub(super) pods: HashMap<String, PodSeen>,
     /// How often something was not in a list, or was said to be deleted.
     pub(super) doubts: u64,
+    /// How often something was shown of it.
+    pub(super) notes: u64,
     /// Whether it was asked for: then a Job that is not here is nowhere.
     pub(super) asked: bool,
 }
@@ -298,7 +303,10 @@ impl Watch {
         let Some(sender) = object.job_name().and_then(|name| self.of(name)) else {
             return;
         };
-        sender.send_modify(|seen| object.note(seen, deleted));
+        sender.send_modify(|seen| {
+            seen.notes += 1;
+            object.note(seen, deleted);
+        });
     }
 
     /// What is kept and was not listed may be gone.
@@ -322,6 +330,18 @@ impl Followed {
     ///
     /// [`kube::Error`]; nothing is written down then.
     pub(super) async fn ask(&self) -> Result<(), kube::Error> {
+        for _ in 0..ASKED_AGAIN {
+            if self.ask_once(false).await? {
+                return Ok(());
+            }
+        }
+        self.ask_once(true).await.map(|_| ())
+    }
+
+    /// Writes nothing down, and says so, if the watch showed something meanwhile, which may be newer
+    /// than the answer and would not be shown again.
+    async fn ask_once(&self, whatever: bool) -> Result<bool, kube::Error> {
+        let notes = self.sender.borrow().notes;
         let before: Vec<String> = self.sender.borrow().pods.keys().cloned().collect();
         let cluster = &self.watch.cluster;
         let job = cluster.jobs().get_opt(&self.name).await?;
@@ -332,7 +352,12 @@ impl Followed {
             .iter()
             .filter_map(|pod| pod.metadata.uid.clone())
             .collect();
-        self.sender.send_modify(|seen| {
+        let mut is_written = false;
+        self.sender.send_if_modified(|seen| {
+            is_written = whatever || seen.notes == notes;
+            if !is_written {
+                return false;
+            }
             seen.asked = true;
             for uid in before.iter().filter(|uid| !there.contains(*uid)) {
                 if let Some(pod) = seen.pods.get_mut(uid) {
@@ -346,8 +371,9 @@ impl Followed {
                 Some(job) => job.note(seen, false),
                 None => seen.job = None,
             }
+            true
         });
-        Ok(())
+        Ok(is_written)
     }
 }
 

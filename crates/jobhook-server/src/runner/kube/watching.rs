@@ -134,7 +134,7 @@ impl<'c> Watching<'c> {
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 () = self.course.sightings.closed() => return Err(Unwatched),
             }
-            self.go_on_stopping(&seen).await;
+            self.go_on_stopping(&seen).await?;
             if has_no_pod && Instant::now() >= self.why.next {
                 self.ask_why().await?;
             }
@@ -145,7 +145,9 @@ impl<'c> Watching<'c> {
         let patience = self.course.shared.config.image_pull_deadline;
         [
             self.stopping.as_ref().map(|stopping| stopping.next),
-            self.trouble_since.map(|since| since + patience),
+            self.trouble_since
+                .filter(|_| self.stopping.is_none())
+                .map(|since| since + patience),
             has_no_pod.then_some(self.why.next),
         ]
         .into_iter()
@@ -205,11 +207,9 @@ impl<'c> Watching<'c> {
                     self.started(*since).await?;
                 }
                 let ending = job_state::ending(ending.clone(), &pod, job_end.as_ref(), stopping);
-                let left = if pod.over || deleted {
-                    Left::AtRest
-                } else {
-                    Left::Alive
-                };
+                let by_itself =
+                    pod.over && !pod.terminating && !deleted && pod.disruption.is_none();
+                let left = left(job_end.is_some() || by_itself);
                 return Ok(Step::EndAfterLog(End {
                     ending,
                     at: *at,
@@ -248,7 +248,7 @@ impl<'c> Watching<'c> {
         if deleted {
             let ending = job_state::vanished(&pod, job_end.as_ref(), stopping);
             return Ok(Step::EndAfterLog(End {
-                left: Left::AtRest,
+                left: left(job_end.is_some()),
                 ..End::now(ending)
             }));
         }
@@ -424,12 +424,12 @@ impl<'c> Watching<'c> {
     }
 
     /// Takes the next step of a stop, if it is due.
-    async fn go_on_stopping(&mut self, seen: &Seen) {
+    async fn go_on_stopping(&mut self, seen: &Seen) -> Result<(), Unwatched> {
         let Some(stopping) = &mut self.stopping else {
-            return;
+            return Ok(());
         };
         if Instant::now() < stopping.next {
-            return;
+            return Ok(());
         }
         let cluster = self.course.shared.watch.cluster();
         let uid = self.course.mark.job.as_deref();
@@ -444,18 +444,33 @@ impl<'c> Watching<'c> {
         };
         match removal::end(cluster, &self.course.name, uid, &names, grace).await {
             Ok(()) => {
-                stopping.next = Instant::now() + grace + FORCE_AFTER;
-                stopping.asked = true;
+                let again = if stopping.asked {
+                    stopping.backoff.next()
+                } else {
+                    Duration::ZERO
+                };
+                stopping.next = Instant::now() + grace + FORCE_AFTER + again;
+                // What was deleted and is still seen may be gone without a word.
+                if std::mem::replace(&mut stopping.asked, true) {
+                    self.course.ask(&self.followed).await?;
+                }
             }
             Err(failure) => {
                 tracing::warn!(
                     action.id = %self.course.at.action, attempt = self.course.at.number,
                     "A Job cannot be deleted for now: {failure}"
                 );
-                stopping.next = Instant::now() + stopping.backoff.next();
+                stopping.next = Instant::now() + failure.wait().max(stopping.backoff.next());
             }
         }
+        Ok(())
     }
+}
+
+/// Whether nothing will begin any more of what is left: a Job that has not ended itself may get
+/// another pod, for example one that Kueue suspends.
+fn left(is_over: bool) -> Left {
+    if is_over { Left::AtRest } else { Left::Alive }
 }
 
 fn at_ms(time_ns: i64) -> Timestamp {

@@ -97,6 +97,21 @@ fn an_image_makes_a_job_that_the_server_can_rely_on() {
     assert_eq!(spec["template"]["metadata"]["labels"][names::ATTEMPT], "1");
 }
 
+/// A Job with a failure policy gets another pod for one that was evicted.
+#[test]
+fn what_would_give_a_job_another_pod_is_left_out() {
+    let manifest = describe(
+        "[runners.words.template]\napiVersion = \"batch/v1\"\nkind = \"Job\"\n\
+         spec.podFailurePolicy.rules = [{ action = \"Ignore\" }]\nspec.suspend = true\n\
+         spec.template.spec.containers = [{ name = \"m\", image = \"a\" }]\n",
+    );
+    let spec = &manifest.job["spec"];
+    assert_eq!(spec["suspend"], true, "a queue may want it so");
+    for field in ONE_POD {
+        assert_eq!(spec[field], Value::Null, "{field}");
+    }
+}
+
 #[test]
 fn the_key_is_in_the_secret_alone() {
     let manifest = describe("image = \"a\"\n");
