@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import io
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -170,7 +169,6 @@ def test_what_cannot_be_launched_with_is_refused(server: Server, tmp_path: Path)
 
 DROP_INS = """
 import os
-import time
 from pathlib import Path
 from jobhook import check_job, download_from, send_status, upload_to
 
@@ -225,7 +223,6 @@ def test_with_asyncio_files_are_launched_with_listed_and_downloaded(
 
 INTERRUPTED = """
 import hashlib
-import time
 from pathlib import Path
 from jobhook import Job
 
@@ -238,9 +235,8 @@ with Job.from_env(retry_pauses=(0.05, 0.2)) as job:
         # Nothing is taken meanwhile: bytes are on their way when the server is killed.
         if not begun and 0 < moved < of:
             begun.append(len(seen))
-            (folder / "begun").touch()
-            while not (folder / "back").exists():
-                time.sleep(0.05)
+            (folder / "begun").write_bytes(b"")
+            (folder / "back").read_bytes()
 
     path = job.inputs[0].download(folder / "came", progress=watch)
     with path.open("rb") as file:
@@ -259,15 +255,15 @@ def test_a_download_goes_on_from_there_after_the_server_was_killed(
     with path.open("wb") as file:
         file.write(BIG)
         file.truncate(256 << 20)
+    # Pipes: who opens one waits for the other side.
+    os.mkfifo(tmp_path / "begun")
+    os.mkfifo(tmp_path / "back")
     arguments = {"code": INTERRUPTED, "folder": str(tmp_path)}
     action = server.launcher.launch("Python", arguments, files=[path])
-    end = time.monotonic() + BOUND_S
-    while not (tmp_path / "begun").exists():
-        assert time.monotonic() < end, server.launcher.show(action.uuid)
-        time.sleep(0.05)
+    (tmp_path / "begun").read_bytes()
     server.kill()
     server.start()
-    (tmp_path / "back").touch()
+    (tmp_path / "back").write_bytes(b"")
     over = end_of(server, action)
     with path.open("rb") as file:
         digest = hashlib.sha256()
