@@ -17,6 +17,7 @@
 //! Methods and figures are in `benches/README.md`. The server under test is the release
 //! binary `jobhook` beside this one, as a user starts it.
 
+mod awake;
 mod bare_handler;
 mod big_file;
 mod children;
@@ -72,6 +73,7 @@ async fn bench() -> anyhow::Result<()> {
         Some("leave-files") => files::leave_as_job().await,
         Some("carry") => big_file::carry(&arguments.next().context("a folder")?).await,
         Some("load") => hook::print_load().await,
+        Some("spin") => awake::spin(),
         Some("bare-handler") => bare_handler::serve().await,
         Some("created-handler") => {
             operations::serve_created(&arguments.next().context("a port")?).await

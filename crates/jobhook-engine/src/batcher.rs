@@ -7,17 +7,16 @@
 //!        write ┘
 //! ```
 //!
-//! One loop owns the order, on a thread of its own: a store may wait for its disk there. It
-//! never waits for more, and lets nobody go first: what has come in while the last commit ran is
-//! the next batch. So those who write take turns, some before the disk and some before the
-//! processors; with all of them in one batch, nobody has anything to do until it is on the disk.
-//! A [claim that stands](StandingClaim) goes along with the first batch that brings something to
+//! One loop owns the order, on a thread of its own: a store may wait for its disk there, and it
+//! waits for [company]. A [claim that stands](StandingClaim) goes along with the first batch that brings something to
 //! take, so an action is stored and taken in one commit. Data that the store refuses halves the
 //! batch until the culprit stands alone; a store that fails, fails all of it.
 
+mod company;
 mod standing;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +26,7 @@ use crate::clock::Clock;
 use crate::ledger::Answer;
 use crate::store::{Store, StoreError};
 use crate::write::{Claim, Write};
+use company::{Bell, Company};
 pub(crate) use standing::StandingClaim;
 use standing::StandingClaims;
 
@@ -40,6 +40,7 @@ const MAX_BATCH: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Batcher {
     queue: mpsc::Sender<Item>,
+    bell: Arc<Bell>,
     standing: Arc<StandingClaims>,
 }
 
@@ -97,11 +98,16 @@ impl Batcher {
         let (queue, items) = mpsc::channel(MAX_BATCH);
         let runtime = Handle::current();
         let standing = Arc::<StandingClaims>::default();
-        let claims = Arc::clone(&standing);
+        let bell = Arc::<Bell>::default();
+        let (claims, rings) = (Arc::clone(&standing), Arc::clone(&bell));
         tokio::task::spawn_blocking(move || {
-            runtime.block_on(run(store, changes, clock, items, claims));
+            runtime.block_on(run(store, changes, clock, items, rings, claims));
         });
-        Batcher { queue, standing }
+        Batcher {
+            queue,
+            bell,
+            standing,
+        }
     }
 
     /// Has a claim go along with the first batch that brings something for it to take.
@@ -134,6 +140,8 @@ impl Batcher {
             .send(Item { writes, answer })
             .await
             .map_err(|_| gone())?;
+        self.bell
+            .ring(|| self.queue.max_capacity() - self.queue.capacity());
         answered.await.map_err(|_| gone())?
     }
 }
@@ -148,19 +156,28 @@ async fn run(
     changes: Arc<Changes>,
     clock: Arc<dyn Clock>,
     mut items: mpsc::Receiver<Item>,
+    bell: Arc<Bell>,
     standing: Arc<StandingClaims>,
 ) {
-    let mut gathered = Vec::new();
-    while items.recv_many(&mut gathered, MAX_BATCH).await > 0 {
+    let mut company = Company::default();
+    let mut others = Vec::new();
+    while let Some(first) = items.recv().await {
+        let together = company.gather(&bell, || 1 + items.len());
         let mut batch = Batch::default();
-        gathered.drain(..).for_each(|item| batch.add(item));
+        batch.add(first);
+        if together > 1 {
+            items.recv_many(&mut others, together - 1).await;
+            others.drain(..).for_each(|item| batch.add(item));
+        }
         for claim in standing.due(&batch.writes, clock.now()) {
             batch.add(claim);
         }
         if batch.writes.is_empty() {
             answer(&changes, batch, Vec::new());
         } else {
+            let begin = Instant::now();
             commit(&*store, &changes, &*clock, batch).await;
+            company.committed(begin.elapsed());
         }
     }
 }

@@ -73,14 +73,17 @@ impl Tables {
         self.reporters.retain(|key, _| key.attempt.action != id);
     }
 
-    /// Drops the oldest lines of an action until its log is within the limits.
+    /// Drops the oldest lines of an action whose log has overflown, until it is within the limits.
     fn trim(&mut self, id: ActionId) {
         let (Some(action), Some(lines)) = (self.actions.get_mut(&id), self.lines.get_mut(&id))
         else {
             return;
         };
         let log = &mut action.log;
-        while log.last - log.dropped > self.limits.lines || log.bytes > self.limits.bytes {
+        if !self.limits.overflow(*log) {
+            return;
+        }
+        while self.limits.are_exceeded(*log) {
             let Some((number, line)) = lines.pop_first() else {
                 return;
             };

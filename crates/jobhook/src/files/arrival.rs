@@ -1,20 +1,25 @@
-//! What becomes of bytes that arrive: kept, counted and hashed on a thread that may block.
+//! What becomes of bytes that arrive: kept and counted on a thread that may block, and hashed, for
+//! a large file on a thread beside it.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use bytes::Bytes;
 use jobhook_protocol::{FileMap, Md5Digester, Md5Sum, Sha256Digester, Sha256Sum};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::part::{PartFile, unwritable};
+use super::part::PartFile;
 use crate::Error;
 
-/// How many pieces may wait for the disk.
+/// How many pieces may wait for the disk, and how many to be hashed.
 const PIECES: usize = 8;
+
+/// From how many bytes on it is worth a thread to hash while others are written.
+const APART: u64 = 1024 * 1024;
 
 /// Bytes on their way to where they are kept.
 pub(crate) struct Arrival {
@@ -58,12 +63,12 @@ impl Arrival {
             Some(_) => Digester::Sha256(Sha256Digester::new()),
             None => Digester::Md5(Md5Digester::new()),
         };
-        let directory = directory.map(Path::to_owned);
+        let (size, directory) = (map.size, directory.map(Path::to_owned));
         let part = Arc::<OnceLock<PathBuf>>::default();
         let known = part.clone();
         Arrival {
             pieces: Some(pieces),
-            keeping: spawn_blocking(move || keep(taken, digester, directory, &known)),
+            keeping: spawn_blocking(move || keep(taken, digester, size, directory, &known)),
             part: Some(part),
             offset: 0,
         }
@@ -114,11 +119,11 @@ impl Arrived {
 fn keep(
     mut taken: mpsc::Receiver<Bytes>,
     mut digester: Digester,
+    size: Option<u64>,
     directory: Option<PathBuf>,
     known: &OnceLock<PathBuf>,
 ) -> Result<Arrived, Error> {
-    let directory = directory.as_deref();
-    let mut kept = match directory {
+    let mut kept = match &directory {
         Some(directory) => {
             let part = PartFile::create(directory)?;
             let _ = known.set(part.path().to_owned());
@@ -126,24 +131,63 @@ fn keep(
         }
         None => Kept::Memory(Vec::new()),
     };
-    while let Some(piece) = taken.blocking_recv() {
-        match &mut digester {
-            Digester::Sha256(digester) => digester.update(&piece),
-            Digester::Md5(digester) => digester.update(&piece),
-        }
-        match (&mut kept, directory) {
-            (Kept::Part(part), directory) => {
-                let written = part.file.write_all(&piece);
-                written.map_err(|error| unwritable(directory.unwrap_or(Path::new(".")), &error))?;
+    let apart = size.is_none_or(|size| size >= APART);
+    let sum = if apart {
+        thread::scope(|scope| {
+            let (pieces, hashed) = sync_channel::<Bytes>(PIECES);
+            let hashing = thread::Builder::new()
+                .name("jobhook-hash".to_owned())
+                .spawn_scoped(scope, move || {
+                    for piece in hashed {
+                        digester.update(&piece);
+                    }
+                    digester.finish()
+                })
+                .map_err(|error| Error::System(format!("no thread: {error}")))?;
+            while let Some(piece) = taken.blocking_recv() {
+                // It is there until this loop ends.
+                let _ = pieces.send(piece.clone());
+                kept.append(&piece)?;
             }
-            (Kept::Memory(bytes), _) => bytes.extend_from_slice(&piece),
+            drop(pieces);
+            hashing
+                .join()
+                .map_err(|_| Error::System("the thread that hashes ended".to_owned()))
+        })?
+    } else {
+        while let Some(piece) = taken.blocking_recv() {
+            digester.update(&piece);
+            kept.append(&piece)?;
+        }
+        digester.finish()
+    };
+    Ok(Arrived { sum, kept })
+}
+
+impl Kept {
+    fn append(&mut self, piece: &[u8]) -> Result<(), Error> {
+        match self {
+            Kept::Memory(bytes) => {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+            Kept::Part(part) => part.append(piece),
         }
     }
-    Ok(Arrived {
-        sum: match digester {
+}
+
+impl Digester {
+    fn update(&mut self, piece: &[u8]) {
+        match self {
+            Digester::Sha256(digester) => digester.update(piece),
+            Digester::Md5(digester) => digester.update(piece),
+        }
+    }
+
+    fn finish(self) -> Sum {
+        match self {
             Digester::Sha256(digester) => Sum::Sha256(digester.finish()),
             Digester::Md5(digester) => Sum::Md5(digester.finish()),
-        },
-        kept,
-    })
+        }
+    }
 }

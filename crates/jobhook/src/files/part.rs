@@ -1,7 +1,7 @@
 //! A file that is not complete yet: under a name of its own, gone with whoever gives it up.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use jobhook_protocol::key;
@@ -34,6 +34,12 @@ impl PartFile {
     /// Where it is until it is complete.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes what comes next.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let written = self.file.write_all(bytes);
+        written.map_err(|error| unwritable(self.path.parent().unwrap_or(&self.path), &error))
     }
 
     /// Takes its name away: it is there until it is closed.

@@ -14,7 +14,7 @@ const OLDEST: &str =
     "SELECT number, octet_length(text) FROM lines WHERE action = ? ORDER BY number";
 const DROP: &str = "DELETE FROM lines WHERE action = ? AND number <= ?";
 
-/// Drops what is beyond `limits` of the logs that changed, and counts it.
+/// Drops what is beyond `limits` of the logs that have overflown, and counts it.
 pub(super) fn trim(
     connection: &Connection,
     rows: &mut Rows,
@@ -22,16 +22,12 @@ pub(super) fn trim(
 ) -> Result<(), StoreError> {
     for row in rows.actions.values_mut() {
         let log = row.get().log;
-        if row.change().is_some() && exceeds(log, limits) {
+        if row.change().is_some() && limits.overflow(log) {
             let id = row.get().id;
             row.edit().log = drop_oldest(connection, id, log, limits)?;
         }
     }
     Ok(())
-}
-
-fn exceeds(log: LogMeter, limits: LogLimits) -> bool {
-    log.last - log.dropped > limits.lines || log.bytes > limits.bytes
 }
 
 fn drop_oldest(
@@ -42,7 +38,7 @@ fn drop_oldest(
 ) -> Result<LogMeter, StoreError> {
     let mut statement = prepare(connection, OLDEST)?;
     let mut oldest = statement.query([id_bytes(&id)]).map_err(failure)?;
-    while exceeds(log, limits) {
+    while limits.are_exceeded(log) {
         let Some(row) = oldest.next().map_err(failure)? else {
             break;
         };
