@@ -172,7 +172,7 @@ class NativeLauncher:
         self,
         uuid: str,
         file: str,
-        path: _Path,
+        to: tuple[_Path, bool],
         progress: _OnProgress | None,
         stop: Stop | None,
     ) -> bool: ...

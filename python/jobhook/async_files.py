@@ -6,7 +6,7 @@ import asyncio
 
 from ._jobhook import Stop
 from .errors import JobCancelled
-from .files import FileInfo, Uploaded, checked, info_of, target_of, uploaded_of
+from .files import FileInfo, Uploaded, checked, checked_index, info_of, target_of, uploaded_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class AsyncFiles:
     """The files of one property; see `Files` for what each method does and raises.
 
     async for file in job.inputs:
-        print((await file.info()).name, await file.download())
+        print((await file.info()).name, await file.download(folder))
     await job.outputs.upload("counts.csv", mimetype="text/csv")
     """
 
@@ -84,6 +84,7 @@ class AsyncFiles:
         Raises:
             IndexError: The number is negative: how many there are has to be awaited.
         """
+        checked_index(index)
         if index < 0:
             raise IndexError("how many files there are is not known: `await files.count()` tells")
         return AsyncJobFile(self, index)

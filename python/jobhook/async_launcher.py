@@ -117,7 +117,8 @@ class AsyncLauncher:
         progress: OnProgress | None = None,
     ) -> Path:
         """Downloads a file of an action, and tells where it is. May be cancelled."""
-        return await self._download(uuid, file, path_of(file, path), in_loop(progress))
+        to, replaces = path_of(file, path)
+        return await self._download(uuid, file, to, replaces, in_loop(progress))
 
     async def download_all(
         self, uuid: str, directory: str | os.PathLike[str] = ".", *, property: str = "outputs"
@@ -126,14 +127,14 @@ class AsyncLauncher:
         found = [file async for file in self.files(uuid, property=property)]
         paths = paths_of(found, directory)
         for file, path in zip(found, paths, strict=True):
-            await self._download(uuid, file, path, None)
+            await self._download(uuid, file, path, False, None)
         return paths
 
     async def _download(
-        self, uuid: str, file: ActionFile, to: Path, seen: OnProgress | None
+        self, uuid: str, file: ActionFile, to: Path, replaces: bool, seen: OnProgress | None
     ) -> Path:
         stop, download = Stop(), self._native.download
-        await stoppable(stop, lambda: download(uuid, file._text, to, seen, stop))
+        await stoppable(stop, lambda: download(uuid, file._text, (to, replaces), seen, stop))
         return to
 
     async def show(self, uuid: str) -> Action:

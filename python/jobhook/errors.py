@@ -116,8 +116,9 @@ class ContentMismatch(JobhookError, ValueError):
 class FileUnusable(JobhookError, OSError):
     """A file of this machine cannot be moved.
 
-    Codes: `file_unreadable`, `file_unwritable`, `file_changed` (somebody wrote to it while it was
-    uploaded: do that once it is complete).
+    Codes: `file_unreadable`, `file_unwritable`, `file_exists` (something else has the name of what
+    was downloaded into a directory, and was left alone), `file_changed` (somebody wrote to it while
+    it was uploaded: do that once it is complete).
     """
 
 

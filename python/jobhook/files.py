@@ -104,18 +104,19 @@ class JobFile:
     ) -> Path:
         """Fetches it, and tells where it is.
 
-        It has its name once all of it is there and is what the server announced; what had that
-        name is replaced.
+        It has its name once all of it is there and is what the server announced.
 
         Args:
             path: A directory, where it goes to under the name that it has, or its MD5 if that is
-                none; or the file. The current directory if `None`.
+                none: if the same file is there nothing is fetched, and something else is left
+                alone. Or the file, which is replaced. The current directory if `None`.
             progress: Called with the bytes that arrived and those there are, a few times a second.
 
         Raises:
             Refused: Code `file_not_found`, for example.
             ContentMismatch: Other bytes arrived, three times.
-            FileUnusable: It cannot be written.
+            FileUnusable: It cannot be written; code `file_exists` where something else has its name
+                in the directory.
             ServerAway: The server did not answer for as long as the job is patient.
             JobCancelled: The job should end. Nothing is left of it.
         """
@@ -133,7 +134,7 @@ class Files:
     """The files of one property: `job.inputs`, `job.outputs`, or what `job.files` names.
 
     for file in job.inputs:
-        print(file.info().name, file.download())
+        print(file.info().name, file.download(folder))
     job.outputs.upload("counts.csv", mimetype="text/csv")
 
     They are numbered from 0, and a number never changes its file. A job is not told how many there
@@ -151,6 +152,7 @@ class Files:
         Raises:
             IndexError: A negative number of more files than there are.
         """
+        checked_index(index)
         if index < 0:
             count = len(self)
             if count + index < 0:
@@ -159,7 +161,10 @@ class Files:
         return JobFile(self, index)
 
     def __iter__(self) -> Iterator[JobFile]:
-        """All that are there, each asked for when its turn comes. Raises as `JobFile.info`."""
+        """All that are there, each asked for when its turn comes. Raises as `JobFile.info`.
+
+        A server tells nobody what he may not read, so a place that was not granted has no files.
+        """
         index = 0
         while (info := self._look(index)) is not None:
             yield JobFile(self, index, info)
@@ -248,6 +253,12 @@ def checked(source: Source) -> Source:
             "invalid_setting",
         )
     return source
+
+
+def checked_index(index: object) -> None:
+    """Refuses what is no number, in plain words."""
+    if not isinstance(index, int):
+        raise TypeError(f"files are numbered from 0, and {index!r} is no number")
 
 
 def target_of(path: str | os.PathLike[str] | None) -> tuple[str | os.PathLike[str], bool]:

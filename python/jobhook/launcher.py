@@ -20,7 +20,7 @@ from .action import (
     lines_of,
     page_of,
 )
-from .errors import FileUnusable, WaitTimeout
+from .errors import FileUnusable, InvalidSetting, WaitTimeout
 from .files import checked, target_of
 
 TYPE_CHECKING = False
@@ -206,7 +206,7 @@ class Launcher:
             "attempts": attempts,
             "timeout": timeout,
             "files": [it if isinstance(it, LaunchFile) else self.upload(it) for it in files],
-            "grants": [Grant(*it) for it in grants],
+            "grants": [grant_of(it) for it in grants],
         }
 
     def upload(
@@ -266,23 +266,25 @@ class Launcher:
     ) -> Path:
         """Downloads a file of an action, and tells where it is.
 
-        It has its name once all of it is there and was compared; what had that name is replaced.
+        It has its name once all of it is there and was compared.
 
         Args:
             uuid: Which action.
             file: One of its `files`.
             path: A directory, where it goes to under the name that it has, or its MD5 if that is
-                none; or the file. The current directory if `None`.
+                none: if the same file is there nothing is downloaded, and something else is left
+                alone. Or the file, which is replaced. The current directory if `None`.
             progress: Called with the bytes that arrived and those there are, a few times a second.
 
         Raises:
             Refused: Code `file_not_found`, for example.
             ContentMismatch: Other bytes arrived.
-            FileUnusable: It cannot be written.
+            FileUnusable: It cannot be written; code `file_exists` where something else has its name
+                in the directory.
             ServerAway: No answer came, or the bytes broke off.
         """
-        to = path_of(file, path)
-        self._native.download(uuid, file._text, to, progress, None)
+        to, replaces = path_of(file, path)
+        self._native.download(uuid, file._text, (to, replaces), progress, None)
         return to
 
     def download_all(
@@ -295,7 +297,7 @@ class Launcher:
         found = list(self.files(uuid, property=property))
         paths = paths_of(found, directory)
         for file, path in zip(found, paths, strict=True):
-            self._native.download(uuid, file._text, path, None, None)
+            self._native.download(uuid, file._text, (path, False), None, None)
         return paths
 
     def show(self, uuid: str) -> Action:
@@ -400,12 +402,27 @@ class Launcher:
         return action_of(self._native.retry(uuid))
 
 
-def path_of(file: ActionFile, path: str | os.PathLike[str] | None) -> Path:
-    """Where a file goes to."""
+def grant_of(given: Any) -> Grant:
+    """A grant, also from a plain tuple.
+
+    Raises:
+        InvalidSetting: It is none.
+    """
+    if isinstance(given, str) or len(given) not in (3, 4):
+        text = f"a grant is a Grant(store, uuid, property), and not {given!r}"
+        raise InvalidSetting(text, "invalid_setting")
+    return Grant(*given)
+
+
+def path_of(file: ActionFile, path: str | os.PathLike[str] | None) -> tuple[Path, bool]:
+    """Where a file goes to, and whether it replaces what is there: not by a name of its own."""
     from pathlib import Path
 
+    if not hasattr(file, "_text"):
+        what = "a file to download is one of the action's `files`"
+        raise InvalidSetting(f"{what}, and not {file!r}", "invalid_setting")
     target, is_directory = target_of(path)
-    return Path(target, *(file_names([file._text]) if is_directory else ()))
+    return Path(target, *(file_names([file._text]) if is_directory else ())), not is_directory
 
 
 def paths_of(files: list[ActionFile], directory: str | os.PathLike[str]) -> list[Path]:

@@ -5,7 +5,7 @@ from jobhook.rich import JobProgress
 with JobProgress(job) as progress:
     for path in progress.track(paths, description="resizing"):
         ...
-    job.inputs[0].download(progress=progress.transfer("fetching"))
+    job.inputs[0].download(folder, progress=progress.transfer("fetching"))
 """
 
 from __future__ import annotations

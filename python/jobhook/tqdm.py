@@ -5,7 +5,7 @@ from jobhook.tqdm import tqdm
 for path in tqdm(paths, job=job, desc="resizing"):
     ...
 with tqdm(job=job, desc="fetching", unit="B", unit_scale=True) as bar:
-    job.inputs[0].download(progress=bar.transfer)
+    job.inputs[0].download(folder, progress=bar.transfer)
 """
 
 from __future__ import annotations

@@ -34,9 +34,10 @@ fn class_name(error: &Error) -> &'static str {
         | Error::FlushTimeout { .. }
         | Error::NoAnswer { .. } => "ServerAway",
         Error::Redirected { .. } | Error::Foreign { .. } => "UnexpectedAnswer",
-        Error::FileUnreadable { .. } | Error::FileUnwritable { .. } | Error::FileChanged { .. } => {
-            "FileUnusable"
-        }
+        Error::FileUnreadable { .. }
+        | Error::FileUnwritable { .. }
+        | Error::FileExists { .. }
+        | Error::FileChanged { .. } => "FileUnusable",
         Error::Mismatch { .. } => "ContentMismatch",
         Error::System(_) => "SystemRefused",
         // An error that a newer crate has and this one does not know.

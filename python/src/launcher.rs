@@ -204,19 +204,27 @@ impl NativeLauncher {
     /// Whether it is there; it is not if that was stopped.
     ///
     /// - `file`: as a list has it.
-    #[pyo3(signature = (uuid, file, path, progress, stop))]
+    /// - `to`: where it goes to, and whether over what is there.
+    #[pyo3(signature = (uuid, file, to, progress, stop))]
     fn download<'py>(
         &self,
         py: Python<'py>,
         uuid: &str,
         file: &str,
-        path: PathBuf,
+        to: (PathBuf, bool),
         progress: Option<Bound<'py, PyAny>>,
         stop: Option<&Stop>,
     ) -> PyResult<bool> {
         let file = file_of(py, file)?;
         let (turns, launcher) = self.turns(py, progress, stop)?;
-        let came = turns.run(py, launcher.download(uuid, &file, path))?;
+        let (path, replaces) = to;
+        let came = async {
+            match replaces {
+                true => launcher.download(uuid, &file, path).await,
+                false => launcher.download_new(uuid, &file, path).await,
+            }
+        };
+        let came = turns.run(py, came)?;
         Ok(unless_stopped(came).is_some())
     }
 

@@ -230,10 +230,31 @@ def test_wrong_bytes_are_fetched_again_and_never_kept(
     assert job.inputs[0].read() == BIG
     job_hook.script("well", "damage", "well", "damage", "well", "damage")
     with pytest.raises(ContentMismatch, match="its hash is") as mismatch:
-        job.inputs[0].download(tmp_path)
+        job.inputs[0].download(tmp_path / "big")
     assert mismatch.value.code == "content_mismatch"
     assert (tmp_path / "big").read_bytes() == b"the one before"
     assert leftovers(tmp_path) == ["big"]
+
+
+def test_a_name_that_somebody_else_chose_replaces_nothing(
+    job_hook: FakeHook, job: Job, tmp_path: Path
+) -> None:
+    job_hook.add_input(b"new", "a")
+    there = tmp_path / "a"
+    there.write_bytes(b"of the program")
+    with pytest.raises(FileUnusable, match="left alone") as exists:
+        job.inputs[0].download(tmp_path)
+    assert exists.value.code == "file_exists"
+    assert there.read_bytes() == b"of the program"
+    assert job.inputs[0].download(there).read_bytes() == b"new"
+    asked = job_hook.requests
+    assert job.inputs[0].download(tmp_path) == there
+    assert job_hook.requests == asked + 1, "the same file need not come"
+
+
+def test_a_file_has_a_number(job: Job) -> None:
+    with pytest.raises(TypeError, match="'a' is no number"):
+        job.inputs["a"]  # type: ignore[index]
 
 
 def test_where_nothing_can_be_written_the_error_names_the_place(

@@ -117,8 +117,18 @@ def test_files_that_share_a_name_have_their_number_before_it(
     assert [it.name for it in paths] == ["0-a", "1-a", hashlib.md5(b"2").hexdigest()]
     assert [it.read_bytes() for it in paths] == [b"0", b"1", b"2"]
     assert launcher.download_all(action.uuid, tmp_path / "out") == []
+    assert launcher.download_all(action.uuid, tmp_path / "in", property="inputs") == paths
+    paths[1].write_bytes(b"of the person")
+    with pytest.raises(FileUnusable, match="left alone") as exists:
+        launcher.download_all(action.uuid, tmp_path / "in", property="inputs")
+    assert exists.value.code == "file_exists"
+    assert paths[1].read_bytes() == b"of the person"
     with pytest.raises(FileUnusable, match="0-a"):
         launcher.download_all(action.uuid, paths[0])
+    with pytest.raises(InvalidSetting, match="one of the action's `files`, and not 0"):
+        launcher.download(action.uuid, 0)  # type: ignore[arg-type]
+    with pytest.raises(InvalidSetting, match=r"a grant is .*, and not 'images/a/files'"):
+        launcher.launch("Python", grants=["images/a/files"])  # type: ignore[list-item]
 
 
 def test_a_job_uses_what_was_granted_and_nothing_else(server: Server) -> None:

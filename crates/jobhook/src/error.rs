@@ -160,6 +160,15 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// Something else has the name that a file of a server was to get; it was left alone.
+    #[error(
+        "{} is there already, with other contents, and was left alone: move it away, or choose another place",
+        path.display()
+    )]
+    FileExists {
+        /// What is there.
+        path: PathBuf,
+    },
     /// Somebody wrote to a file while it was uploaded.
     #[error("the file {} changed while it was read: upload it once it is complete", path.display())]
     FileChanged {
@@ -249,6 +258,7 @@ impl Error {
             Error::LinesRefused { .. } => "lines_refused",
             Error::FileUnreadable { .. } => "file_unreadable",
             Error::FileUnwritable { .. } => "file_unwritable",
+            Error::FileExists { .. } => "file_exists",
             Error::FileChanged { .. } => "file_changed",
             Error::Mismatch { .. } => "content_mismatch",
             Error::NoFiles => "files_unavailable",

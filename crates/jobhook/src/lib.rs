@@ -56,7 +56,7 @@ pub use answer::Answer;
 pub use builder::JobBuilder;
 pub use error::Error;
 pub use failure::Failure;
-pub use files::{Download, Downloaded, Upload, Uploaded, local_names};
+pub use files::{Download, Downloaded, Upload, Uploaded, local_names, local_names_of};
 pub use follow::{Follower, Seen};
 pub use job::Job;
 pub use jobhook_protocol as protocol;

@@ -177,7 +177,9 @@ mod tests {
             }
         });
         // Longer than any test may take: only the bell ends it.
-        bell.wait(3, Duration::from_secs(3600), || there.load(Ordering::SeqCst));
+        bell.wait(3, Duration::from_secs(3600), || {
+            there.load(Ordering::SeqCst)
+        });
         comes.join().unwrap();
         assert_eq!(bell.wanted.load(Ordering::Relaxed), 0);
     }

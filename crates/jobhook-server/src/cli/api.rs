@@ -73,9 +73,10 @@ impl From<Error> for Failure {
             Error::Foreign { status, .. } | Error::Redirected { status, .. } => {
                 Failure::new(denied(*status), error)
             }
-            Error::Setting { .. } | Error::FileUnreadable { .. } | Error::FileUnwritable { .. } => {
-                Failure::usage(error)
-            }
+            Error::Setting { .. }
+            | Error::FileUnreadable { .. }
+            | Error::FileUnwritable { .. }
+            | Error::FileExists { .. } => Failure::usage(error),
             _ => Failure::new(Exit::Other, error),
         }
     }

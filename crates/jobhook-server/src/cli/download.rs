@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use jobhook::Error;
+use jobhook::{Error, local_names_of};
 use jobhook_protocol::Code;
 
 use super::exit::{Exit, Outcome};
+use super::files::make_directory;
 use super::job::{FILES_EXIT_CODES, Worker};
 use super::output::Output;
 use super::place::Place;
@@ -15,14 +16,16 @@ use crate::config::{Surroundings, duration};
 
 /// Inside a job: take files of its action
 ///
-/// Without a number, all that the action was launched with. Prints the path of each.
+/// Without a number, all that the action was launched with. Prints the path of each. Files that
+/// share a name have their number before it. In a directory, what is there already with other
+/// contents is left alone, and ends it.
 #[derive(Debug, Args)]
 #[command(after_help = FILES_EXIT_CODES)]
 pub(crate) struct Download {
     /// Its number, from 0 [default: all]
     #[arg(value_name = "NUMBER")]
     index: Option<u64>,
-    /// The directory it goes to, or with a number the file
+    /// The directory it goes to, made if it is not there; or with a number the file, which is replaced
     #[arg(long, short, value_name = "PATH", default_value = ".")]
     out: PathBuf,
     /// Where it is, if not among the action's inputs: STORE/ID/PROPERTY
@@ -63,9 +66,10 @@ pub(crate) async fn run(
             output.line(&came.map_err(failed)?.path.display().to_string())?;
         }
         None => {
+            let mut found = Vec::new();
             for index in 0.. {
-                match wanted(index).to_directory_async(&out).await {
-                    Ok(came) => output.line(&came.path.display().to_string())?,
+                match wanted(index).look_async().await {
+                    Ok(map) => found.push(map),
                     Err(Error::Refused(problem))
                         if index > 0 && problem.code == Code::FileNotFound.as_str() =>
                     {
@@ -73,6 +77,11 @@ pub(crate) async fn run(
                     }
                     Err(error) => return Err(failed(error)),
                 }
+            }
+            make_directory("--out", &out)?;
+            for (index, name) in (0..).zip(local_names_of(&found)) {
+                let came = wanted(index).to_new_file_async(out.join(name)).await;
+                output.line(&came.map_err(failed)?.path.display().to_string())?;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `jobhook files`: what an action was launched with and what it left, and the way to have it.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jobhook::local_names;
@@ -14,7 +15,8 @@ use crate::config::Surroundings;
 /// List the files of an action, or download what it left
 ///
 /// With --download the files of the property `outputs`, or of --property, go to a directory, and
-/// the path of each is printed. Files that share a name have their number before it.
+/// the path of each is printed. Files that share a name have their number before it. What is there
+/// already with other contents is left alone, and ends it.
 #[derive(Debug, Args)]
 pub(crate) struct Files {
     /// The action's id
@@ -49,20 +51,23 @@ pub(crate) async fn run(files: Files, surroundings: &Surroundings, output: &mut 
         }
     }
     let default = files.download.as_ref().map(|_| "outputs".to_owned());
+    let mut nothing = "no files".to_owned();
     if let Some(property) = files.property.or(default) {
+        let has: BTreeSet<String> = found.iter().map(|file| file.property.clone()).collect();
         found.retain(|file| file.property == property);
+        if !has.is_empty() {
+            let has: Vec<_> = has.iter().map(|property| shown(property)).collect();
+            nothing = format!("no {}; there are {}", shown(&property), has.join(" and "));
+        }
     }
     match files.download {
         _ if files.json => {}
         Some(directory) => {
             let directory = surroundings.directory().join(directory);
-            std::fs::create_dir_all(&directory).map_err(|error| {
-                let place = directory.display().to_string();
-                Failure::usage(format_args!("--download: {}: {error}", shown(&place)))
-            })?;
+            make_directory("--download", &directory)?;
             for (file, name) in found.iter().zip(local_names(&found)) {
                 let path = directory.join(name);
-                launcher.download(&files.id, file, &path).await?;
+                launcher.download_new(&files.id, file, &path).await?;
                 output.line(&shown(&path.display().to_string()))?;
             }
         }
@@ -74,9 +79,21 @@ pub(crate) async fn run(files: Files, surroundings: &Surroundings, output: &mut 
     }
     output.flush()?;
     if found.is_empty() && !files.json {
-        output.note("no files");
+        output.note(&nothing);
     }
     Ok(Exit::Success)
+}
+
+/// Makes the directory that an option names, if it is not there.
+pub(super) fn make_directory(option: &str, directory: &Path) -> Result<(), Failure> {
+    let refused = |reason: &dyn std::fmt::Display| {
+        let place = directory.display().to_string();
+        Failure::usage(format_args!("{option}: {}: {reason}", shown(&place)))
+    };
+    if directory.exists() && !directory.is_dir() {
+        return Err(refused(&"it is a file, and no directory"));
+    }
+    std::fs::create_dir_all(directory).map_err(|error| refused(&error))
 }
 
 fn table(files: &[FileBody]) -> Vec<String> {

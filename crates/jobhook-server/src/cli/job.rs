@@ -129,7 +129,9 @@ pub(crate) fn undone(what: &str, error: &Error, patience: Duration) -> Failure {
     };
     match error {
         Error::Environment(_) | Error::Setting { .. } => Failure::usage(error),
-        Error::FileUnreadable { .. } | Error::FileUnwritable { .. } => Failure::usage(error),
+        Error::FileUnreadable { .. } | Error::FileUnwritable { .. } | Error::FileExists { .. } => {
+            Failure::usage(error)
+        }
         Error::FlushTimeout { server, cause, .. } => {
             let cause = cause.as_ref().map(|cause| format!(": {cause}"));
             no_answer(server, &cause.unwrap_or_default())

@@ -293,7 +293,8 @@ fn a_flood_is_slowed_down_and_does_not_grow_the_memory() {
     touch(&server, "end");
     let ended = ended(child);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
-    assert!(peak < 48 * 1024, "{peak} KiB");
+    // Some 30 MiB are the program itself, unoptimized; with all that was written it had 80 and more.
+    assert!(peak < 60 * 1024, "{peak} KiB");
     let action = server.end_of(&id).action;
     assert_eq!(action["lines"], 50_000, "{action}");
 }

@@ -24,7 +24,6 @@ fn a_document_goes_in_and_a_table_comes_out() {
          jobhook upload counts.csv --mimetype text/csv --metadata '{\"by\":\"sh\"}'\n\
          jobhook upload - --name counts.csv < in/words.txt\n",
     );
-    fs::create_dir(server.folder.path("in")).unwrap();
     fs::write(server.folder.path("words.txt"), "a b a\n").unwrap();
     let launched = server.run(&["launch", "Script", "--file", "words.txt", "--wait"]);
     assert_eq!(launched.code, Some(0), "{launched:?}");
@@ -57,6 +56,53 @@ outputs/1   6 B  application/octet-stream  counts.csv
         fs::read_dir(server.folder.path("out")).unwrap().count(),
         2,
         "no part is left"
+    );
+}
+
+#[test]
+fn a_name_that_somebody_else_chose_replaces_nothing() {
+    let server = server(
+        "jobhook download --out in\n\
+         jobhook download --out in > again\n\
+         echo mine > in/1-a\n\
+         jobhook download --out in 2> refused && exit 1\n\
+         cat in/0-a in/1-a refused\n\
+         jobhook upload in/0-a --name b\n",
+    );
+    for (folder, content) in [("one", "1\n"), ("two", "2\n")] {
+        fs::create_dir(server.folder.path(folder)).unwrap();
+        fs::write(server.folder.path(folder).join("a"), content).unwrap();
+    }
+    let files = ["--file", "one/a", "--file", "two/a"];
+    let launched = server.run(&[&["launch", "Script"][..], &files, &["--wait"]].concat());
+    assert_eq!(launched.code, Some(0), "{launched:?}");
+    let id = launched.out.trim();
+    let said = server.end_of(id).lines;
+    let place = server.folder.path("in/1-a").display().to_string();
+    let found: Vec<_> = said.iter().filter(|line| !line.contains("/in/")).collect();
+    assert_eq!(found, ["1", "mine"]);
+    assert!(
+        said.last().unwrap().contains(&format!(
+            "{place} is there already, with other contents, and was left alone"
+        )),
+        "{said:?}"
+    );
+
+    fs::write(server.folder.path("b"), "of the person\n").unwrap();
+    let refused = server.run(&["files", id, "--download", "."]);
+    assert_eq!(refused.code, Some(64), "{refused:?}");
+    assert!(refused.err.contains("left alone"), "{refused:?}");
+    let there = fs::read_to_string(server.folder.path("b")).unwrap();
+    assert_eq!(there, "of the person\n");
+    let refused = server.run(&["files", id, "--download", "b"]);
+    assert_eq!(refused.code, Some(64), "{refused:?}");
+    assert!(refused.err.contains("no directory"), "{refused:?}");
+    let other = server.run(&["files", id, "--property", "pictures"]);
+    assert!(
+        other
+            .err
+            .contains("no pictures; there are inputs and outputs"),
+        "{other:?}"
     );
 }
 

@@ -44,13 +44,13 @@ pub(crate) enum Kept {
     Part(PartFile),
 }
 
-#[derive(PartialEq, Eq)]
-enum Sum {
+/// The best that a server tells of what it sends.
+pub(crate) enum Sum {
     Sha256(Sha256Sum),
     Md5(Md5Sum),
 }
 
-enum Digester {
+pub(crate) enum Digester {
     Sha256(Sha256Digester),
     Md5(Md5Digester),
 }
@@ -59,10 +59,7 @@ impl Arrival {
     /// - `directory`: of the file that it becomes; without one it is kept in memory.
     pub(crate) fn begin(map: &FileMap, directory: Option<&Path>) -> Arrival {
         let (pieces, taken) = mpsc::channel(PIECES);
-        let digester = match map.sha256 {
-            Some(_) => Digester::Sha256(Sha256Digester::new()),
-            None => Digester::Md5(Md5Digester::new()),
-        };
+        let digester = Digester::of(map);
         let (size, directory) = (map.size, directory.map(Path::to_owned));
         let part = Arc::<OnceLock<PathBuf>>::default();
         let known = part.clone();
@@ -104,15 +101,22 @@ impl Drop for Arrival {
 impl Arrived {
     /// Whether it is what `map` announces; if not, how it differs.
     pub(crate) fn compare(&self, map: &FileMap) -> Result<(), String> {
-        let (got, wanted) = match (&self.sum, map.sha256) {
+        match self.sum.difference(map) {
+            None => Ok(()),
+            Some(difference) => Err(difference),
+        }
+    }
+}
+
+impl Sum {
+    /// How it is not what `map` announces.
+    pub(crate) fn difference(&self, map: &FileMap) -> Option<String> {
+        let (got, wanted) = match (self, map.sha256) {
             (Sum::Sha256(got), Some(wanted)) => (got.to_string(), wanted.to_string()),
             (Sum::Sha256(got), None) => (got.to_string(), String::new()),
             (Sum::Md5(got), _) => (got.to_string(), map.hash.to_string()),
         };
-        if got == wanted {
-            return Ok(());
-        }
-        Err(format!("its hash is {got}, and should be {wanted}"))
+        (got != wanted).then(|| format!("its hash is {got}, and should be {wanted}"))
     }
 }
 
@@ -177,14 +181,22 @@ impl Kept {
 }
 
 impl Digester {
-    fn update(&mut self, piece: &[u8]) {
+    /// Of what `map` announces.
+    pub(crate) fn of(map: &FileMap) -> Digester {
+        match map.sha256 {
+            Some(_) => Digester::Sha256(Sha256Digester::new()),
+            None => Digester::Md5(Md5Digester::new()),
+        }
+    }
+
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         match self {
             Digester::Sha256(digester) => digester.update(piece),
             Digester::Md5(digester) => digester.update(piece),
         }
     }
 
-    fn finish(self) -> Sum {
+    pub(crate) fn finish(self) -> Sum {
         match self {
             Digester::Sha256(digester) => Sum::Sha256(digester.finish()),
             Digester::Md5(digester) => Sum::Md5(digester.finish()),

@@ -129,12 +129,32 @@ impl Download {
         self.run(Target::File(path.into())).await
     }
 
-    /// Fetches it into a directory, which must be there, under the name that the file has at the
-    /// server, or its MD5 where that has none that can be used. See [`Download::to_file`].
+    /// [`Download::to_file`] where nothing has this name. If the same file is there, nothing is
+    /// fetched.
     ///
     /// # Errors
     ///
-    /// As [`Download::to_file`].
+    /// `file_exists` if something else is there, which is left alone; as [`Download::to_file`].
+    pub fn to_new_file(self, path: impl Into<PathBuf>) -> Result<Downloaded, Error> {
+        self.wait(Target::New(path.into()))
+    }
+
+    /// [`Download::to_new_file`] for async code. Needs a tokio runtime with its timer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Download::to_new_file`].
+    pub async fn to_new_file_async(self, path: impl Into<PathBuf>) -> Result<Downloaded, Error> {
+        self.run(Target::New(path.into())).await
+    }
+
+    /// Fetches it into a directory, which must be there, under the name that the file has at the
+    /// server, or its MD5 where that has none that can be used. That name is somebody else's
+    /// choice, so nothing is replaced: see [`Download::to_new_file`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Download::to_new_file`].
     pub fn to_directory(self, path: impl Into<PathBuf>) -> Result<Downloaded, Error> {
         self.wait(Target::Directory(path.into()))
     }
@@ -143,7 +163,7 @@ impl Download {
     ///
     /// # Errors
     ///
-    /// As [`Download::to_file`].
+    /// As [`Download::to_new_file`].
     pub async fn to_directory_async(self, path: impl Into<PathBuf>) -> Result<Downloaded, Error> {
         self.run(Target::Directory(path.into())).await
     }

@@ -15,6 +15,7 @@ use super::arrival::{Arrival, Kept};
 use super::content::on_thread;
 use super::download::Downloaded;
 use super::file_name::local_name;
+use super::present::is_present;
 use super::tries::{Tries, Trouble};
 use super::{Files, IDLE, Moved, Place, Watcher};
 use crate::Error;
@@ -30,9 +31,11 @@ pub(crate) struct Fetching {
 /// Where it goes.
 pub(crate) enum Target {
     Memory,
-    /// A file of this path.
+    /// A file of this path, over what is there.
     File(PathBuf),
-    /// A file in this directory, under the name that it has.
+    /// A file of this path, where nothing is, or the same.
+    New(PathBuf),
+    /// A new one in this directory, under the name that it has.
     Directory(PathBuf),
     /// A file in this directory, named after its MD5; if it is there, it is not fetched.
     ByHash(PathBuf),
@@ -93,8 +96,9 @@ impl Fetching {
         let answer = locate(files, at).await?;
         let map = answer.map;
         let path = target.path(&map);
-        if let (Target::ByHash(_), Some(path)) = (target, &path)
-            && path.exists()
+        if begun.is_none()
+            && let Some(path) = &path
+            && target.has(path, &map).await?
         {
             let (path, already) = (path.clone(), true);
             return Ok(Fetched::File(Downloaded {
@@ -154,7 +158,7 @@ impl Fetching {
         }
         self.receive(files, response, part).await?;
         match begun.take() {
-            Some(part) => finish(files, part, path).await,
+            Some(part) => finish(files, part, path, target.replaces()).await,
             None => Err(files.unexpected("no bytes").into()),
         }
     }
@@ -196,7 +200,12 @@ impl Fetching {
 }
 
 /// Compares what came, and gives it its name.
-async fn finish(files: &Files, part: Begun, path: Option<PathBuf>) -> Result<Fetched, Trouble> {
+async fn finish(
+    files: &Files,
+    part: Begun,
+    path: Option<PathBuf>,
+    replaces: bool,
+) -> Result<Fetched, Trouble> {
     let Begun { arrival, map, .. } = part;
     let arrived = arrival.end().await?;
     if let Err(reason) = arrived.compare(&map) {
@@ -209,7 +218,11 @@ async fn finish(files: &Files, part: Begun, path: Option<PathBuf>) -> Result<Fet
         (Kept::Memory(bytes), _) => Ok(Fetched::Bytes(bytes)),
         (Kept::Part(part), Some(path)) => {
             let to = path.clone();
-            on_thread(move || part.rename(&to)).await?;
+            on_thread(move || match replaces {
+                true => part.rename(&to),
+                false => part.rename_new(&to),
+            })
+            .await?;
             Ok(Fetched::File(Downloaded {
                 path,
                 file: map,
@@ -225,12 +238,26 @@ impl Target {
         let hash = map.hash.to_string();
         match self {
             Target::Memory => None,
-            Target::File(path) => Some(path.clone()),
+            Target::File(path) | Target::New(path) => Some(path.clone()),
             Target::Directory(directory) => {
                 Some(directory.join(local_name(map.name.as_deref(), &hash)))
             }
             Target::ByHash(directory) => Some(directory.join(hash)),
         }
+    }
+
+    /// Whether it is at `path` already.
+    async fn has(&self, path: &Path, map: &FileMap) -> Result<bool, Error> {
+        match self {
+            Target::ByHash(_) => Ok(path.exists()),
+            Target::New(_) | Target::Directory(_) => is_present(path, map).await,
+            Target::Memory | Target::File(_) => Ok(false),
+        }
+    }
+
+    /// Whether it takes the place of what has its name. A name that is a hash is its own.
+    fn replaces(&self) -> bool {
+        matches!(self, Target::File(_) | Target::ByHash(_))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jobhook_protocol::FileBody;
 use jobhook_protocol::file::MAX_NAME;
+use jobhook_protocol::{FileBody, FileMap};
 
 /// Names that Windows takes for devices, whatever follows a dot.
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
@@ -29,27 +29,53 @@ pub(crate) fn local_name(name: Option<&str>, hash: &str) -> String {
 /// none for a path; with its number before it where another one has the name, also one that differs
 /// in case only.
 pub fn local_names(files: &[FileBody]) -> Vec<String> {
-    let plain = |file: &FileBody| local_name(file.name.as_deref(), &file.md5.to_string());
+    let named = files.iter().map(|file| Named {
+        index: file.index,
+        name: local_name(file.name.as_deref(), &file.md5.to_string()),
+        hash: file.sha256.to_string(),
+    });
+    distinct(named.collect())
+}
+
+/// [`local_names`] of the files of one property, the first of which has the number 0.
+pub fn local_names_of(files: &[FileMap]) -> Vec<String> {
+    let named = files.iter().zip(0..).map(|(file, index)| {
+        let md5 = file.hash.to_string();
+        Named {
+            index,
+            name: local_name(file.name.as_deref(), &md5),
+            hash: file.sha256.map_or(md5, |sha256| sha256.to_string()),
+        }
+    });
+    distinct(named.collect())
+}
+
+struct Named {
+    index: u64,
+    name: String,
+    hash: String,
+}
+
+fn distinct(files: Vec<Named>) -> Vec<String> {
     let mut count: HashMap<String, usize> = HashMap::new();
-    for file in files {
-        *count.entry(plain(file).to_lowercase()).or_default() += 1;
+    for file in &files {
+        *count.entry(file.name.to_lowercase()).or_default() += 1;
     }
     let mut taken = HashSet::new();
-    let name = |file: &FileBody| {
-        let plain = plain(file);
-        let mut name = match count.get(&plain.to_lowercase()) {
-            Some(1) => plain,
-            _ => format!("{}-{plain}", file.index),
+    let name = |file: Named| {
+        let mut name = match count.get(&file.name.to_lowercase()) {
+            Some(1) => file.name,
+            _ => format!("{}-{}", file.index, file.name),
         };
         if name.len() > MAX_NAME {
-            name = format!("{}-{}", file.index, file.sha256);
+            name = format!("{}-{}", file.index, file.hash);
         }
         while !taken.insert(name.to_lowercase()) {
             name = format!("{}-{name}", file.index);
         }
         name
     };
-    files.iter().map(name).collect()
+    files.into_iter().map(name).collect()
 }
 
 fn is_treacherous(c: char) -> bool {

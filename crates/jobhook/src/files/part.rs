@@ -47,6 +47,25 @@ impl PartFile {
         self.file.try_clone()
     }
 
+    /// Gives it the name that it was made for, where nothing has that.
+    ///
+    /// # Errors
+    ///
+    /// `file_exists` if something has.
+    pub(crate) fn rename_new(self, to: &Path) -> Result<(), Error> {
+        let exists = || Error::FileExists {
+            path: to.to_owned(),
+        };
+        // A second name, in one step and never over another; the first goes with `self`.
+        match fs::hard_link(&self.path, to) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
+            // A file system where a file has one name.
+            Err(_) if fs::symlink_metadata(to).is_ok() => Err(exists()),
+            Err(_) => self.rename(to),
+        }
+    }
+
     /// Gives it the name that it was made for, over what has that now.
     pub(crate) fn rename(self, to: &Path) -> Result<(), Error> {
         fs::rename(&self.path, to).map_err(|error| unwritable(to, &error))
@@ -85,9 +104,28 @@ mod tests {
     #[test]
     fn a_renamed_file_stays() {
         let directory = tempfile::tempdir().unwrap();
+        for (name, rename) in [("a", false), ("b", true)] {
+            let to = directory.path().join(name);
+            let part = PartFile::create(directory.path()).unwrap();
+            match rename {
+                true => part.rename(&to).unwrap(),
+                false => part.rename_new(&to).unwrap(),
+            }
+            assert!(to.exists());
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays_with_who_has_it() {
+        let directory = tempfile::tempdir().unwrap();
         let to = directory.path().join("a");
-        let part = PartFile::create(directory.path()).unwrap();
-        part.rename(&to).unwrap();
-        assert!(to.exists());
+        fs::write(&to, "there before").unwrap();
+        let mut part = PartFile::create(directory.path()).unwrap();
+        part.append(b"new").unwrap();
+        let refused = part.rename_new(&to).unwrap_err();
+        assert_eq!(refused.code(), "file_exists");
+        assert_eq!(fs::read_to_string(&to).unwrap(), "there before");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -14,7 +14,10 @@ use tokio::io::AsyncRead;
 use super::{Launcher, checked};
 use crate::Error;
 use crate::answer::Answer;
-use crate::files::{Arrival, Feed, IDLE, Kept, Moved, Source, body_of, directory_of, on_thread};
+use crate::files::{
+    Arrival, Feed, IDLE, Kept, Moved, PartFile, Source, body_of, directory_of, is_present,
+    on_thread,
+};
 use crate::http;
 use crate::launch::LaunchFile;
 use crate::page::FilesPage;
@@ -107,6 +110,26 @@ impl Launcher {
         self.call(self.request(Method::GET, url)).await
     }
 
+    /// [`Launcher::download`] where nothing has this name; if the same file is there, nothing is
+    /// downloaded. For names that are somebody else's choice.
+    ///
+    /// # Errors
+    ///
+    /// `file_exists` if something else is there, which is left alone; as [`Launcher::download`].
+    pub async fn download_new(
+        &self,
+        id: &str,
+        file: &FileBody,
+        path: impl AsRef<Path>,
+    ) -> Result<(), Error> {
+        let path = path.as_ref();
+        if is_present(path, &map_of(file)).await? {
+            return Ok(());
+        }
+        let (part, to) = (self.fetch(id, file, path).await?, path.to_owned());
+        on_thread(move || part.rename_new(&to)).await
+    }
+
     /// Downloads a file of an action, over what is at `path`. It has that name once it is there
     /// whole and was compared.
     ///
@@ -120,16 +143,15 @@ impl Launcher {
         path: impl AsRef<Path>,
     ) -> Result<(), Error> {
         let path = path.as_ref();
+        let (part, to) = (self.fetch(id, file, path).await?, path.to_owned());
+        on_thread(move || part.rename(&to)).await
+    }
+
+    /// All of it, compared, beside where it is to be.
+    async fn fetch(&self, id: &str, file: &FileBody, path: &Path) -> Result<PartFile, Error> {
         let index = file.index.to_string();
         let url = self.url(&[checked(id)?, "files", &file.property, &index]);
-        let map = FileMap {
-            hash: file.md5,
-            mimetype: file.mimetype.clone(),
-            metadata: jobhook_protocol::file::no_metadata(),
-            name: None,
-            size: Some(file.size),
-            sha256: Some(file.sha256),
-        };
+        let map = map_of(file);
         let mut response = self.bytes(url).await?;
         let mut arrival = Arrival::begin(&map, Some(directory_of(path)));
         let moved = Moved::new(map.size, self.watcher.clone());
@@ -150,9 +172,8 @@ impl Launcher {
             server: self.server(),
             reason,
         })?;
-        let to = path.to_owned();
         match arrived.kept {
-            Kept::Part(part) => on_thread(move || part.rename(&to)).await,
+            Kept::Part(part) => Ok(part),
             Kept::Memory(_) => Err(Error::System("a file that is in memory only".to_owned())),
         }
     }
@@ -192,5 +213,17 @@ impl Launcher {
             server: self.server(),
             cause: format!("nothing moved for {} s", IDLE.as_secs()),
         }
+    }
+}
+
+/// What is known of it, for the comparison.
+fn map_of(file: &FileBody) -> FileMap {
+    FileMap {
+        hash: file.md5,
+        mimetype: file.mimetype.clone(),
+        metadata: jobhook_protocol::file::no_metadata(),
+        name: None,
+        size: Some(file.size),
+        sha256: Some(file.sha256),
     }
 }

@@ -42,6 +42,32 @@ fn a_file_arrives_under_its_name() {
 }
 
 #[test]
+fn a_name_that_somebody_else_chose_replaces_nothing() {
+    for hook in [FakeHook::start().unwrap(), hook_of_the_original()] {
+        hook.add_file("inputs", FakeFile::new("a", pattern(1000)));
+        let job = hook.job().build().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        fs::write(&path, "of the program").unwrap();
+        for refused in [
+            job.download(0).to_directory(directory.path()),
+            job.download(0).to_new_file(&path),
+        ] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.code(), "file_exists", "{error}");
+            assert!(error.to_string().contains("left alone"), "{error}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"of the program");
+        assert!(!job.download(0).to_file(&path).unwrap().already);
+        // Now it is the very file.
+        let again = job.download(0).to_directory(directory.path()).unwrap();
+        assert!(again.already);
+        assert_eq!(fs::read(&path).unwrap(), pattern(1000));
+        assert_eq!(names(directory.path()), ["a"]);
+    }
+}
+
+#[test]
 fn a_name_of_the_server_is_no_path() {
     let hook = FakeHook::start().unwrap();
     for (at, name) in ["../../escape", "..", "/etc/x", "NUL"].iter().enumerate() {

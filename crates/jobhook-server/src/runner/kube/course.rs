@@ -235,11 +235,13 @@ impl Course {
             Ok(manifest) => manifest.clone(),
             Err(reason) => return Ok(Err(Failure::Refused(reason.clone()))),
         };
+        // Until the launch is through.
+        let mut _turn = None;
         if !self.may_have_launched && !is_there {
             // A stop need not wait for its turn.
             let mut stop = self.stop.clone();
             tokio::select! {
-                () = shared.rate.permit() => {}
+                turn = shared.rate.permit() => _turn = turn,
                 _ = asked_to_stop(&mut stop) => return Ok(Err(Failure::unavailable("it is to be stopped"))),
                 () = self.sightings.closed() => return Err(Unwatched),
             }

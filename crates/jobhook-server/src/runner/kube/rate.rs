@@ -1,8 +1,11 @@
-//! How many Jobs are created each second: a bucket of permits that fills steadily.
+//! How many Jobs are created each second: a bucket of permits that fills steadily. And how many at
+//! the same time: a cluster that answers slowly is not sent ever more, to find it all at once when it
+//! recovers.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// Gives permits, each at its time.
@@ -13,22 +16,31 @@ pub(super) struct Rate {
     /// How far the time of the next may lie behind, so that a few may go at once.
     burst: Duration,
     next: Mutex<Instant>,
+    under_way: Semaphore,
 }
 
+/// A creation that is under way, until it is dropped.
+pub(super) type Permit<'a> = SemaphorePermit<'a>;
+
 impl Rate {
-    /// `a_second` permits each second, and as many at once after a pause.
+    /// `a_second` permits each second. Half as many go at once after a pause, and are under way at
+    /// once.
     pub(super) fn new(a_second: u32) -> Rate {
         let step = Duration::from_secs(1) / a_second.max(1);
+        let half = a_second.div_ceil(2).max(1);
         Rate {
             step,
-            burst: step * (a_second.max(1) - 1),
+            burst: step * (half - 1),
             next: Mutex::new(Instant::now()),
+            under_way: Semaphore::new(usize::try_from(half).unwrap_or(usize::MAX)),
         }
     }
 
-    /// Waits for its turn.
-    pub(super) async fn permit(&self) {
+    /// Waits for its turn. Nothing if nobody gets one any more, which never happens.
+    pub(super) async fn permit(&self) -> Option<Permit<'_>> {
+        let permit = self.under_way.acquire().await.ok();
         tokio::time::sleep_until(self.take(Instant::now())).await;
+        permit
     }
 
     fn take(&self, now: Instant) -> Instant {
@@ -45,6 +57,8 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -54,17 +68,33 @@ mod tests {
         let waits: Vec<u128> = (0..15)
             .map(|_| (rate.take(now) - now).as_millis())
             .collect();
-        assert_eq!(waits[..10], [0; 10]);
-        assert_eq!(waits[10..], [100, 200, 300, 400, 500]);
+        assert_eq!(waits[..5], [0; 5]);
+        assert_eq!(
+            waits[5..],
+            [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_slow_cluster_is_not_sent_ever_more() {
+        let rate = Rate::new(1000);
+        let mut under_way = Vec::new();
+        for _ in 0..500 {
+            under_way.push(rate.permit().await.unwrap());
+        }
+        let mut another = std::pin::pin!(rate.permit());
+        assert!(another.as_mut().now_or_never().is_none());
+        under_way.pop();
+        assert!(another.await.is_some());
     }
 
     #[test]
     fn a_pause_fills_the_bucket_only_so_far() {
-        let rate = Rate::new(2);
+        let rate = Rate::new(4);
         let later = Instant::now() + Duration::from_secs(3600);
         let waits: Vec<u128> = (0..4)
             .map(|_| (rate.take(later) - later).as_millis())
             .collect();
-        assert_eq!(waits, [0, 0, 500, 1000]);
+        assert_eq!(waits, [0, 0, 250, 500]);
     }
 }
