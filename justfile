@@ -71,6 +71,7 @@ vectors:
 # Formatting, lints, licences, and the arrows between the crates.
 lint: tools
     cargo fmt --all --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy --workspace --all-targets --features jobhook-server/crash-points,jobhook/tracing -- -D warnings
     cargo fetch --locked
@@ -79,6 +80,7 @@ lint: tools
 # Format the Rust code.
 fmt:
     cargo fmt --all
+    cargo fmt --manifest-path fuzz/Cargo.toml
 
 # Run every example against a real server and check what came of it.
 examples: build wheel requests python-tools
@@ -93,6 +95,23 @@ test-jobpy path: build requests
 interop: build requests wheel node webda
     cargo build --package jobhook --example interop
     INTEROP_PYTHON={{ quote(python) }} INTEROP_BIN={{ quote(target / "debug/examples/interop") }} conformance/interop/check.py
+
+# Make up file names and addresses for so many seconds, and see that no byte leaves its directory. Needs a C++ compiler, which builds libFuzzer.
+fuzz seconds="60":
+    #!/bin/sh
+    set -e
+    command -v c++ >/dev/null || { echo "a C++ compiler is missing: apt-get install g++" >&2; exit 69; }
+    # Counters in all that is compiled for the target: what libFuzzer steers by. No nightly is needed.
+    coverage="-Cpasses=sancov-module"
+    for option in level=4 inline-8bit-counters pc-table trace-compares; do
+        coverage="$coverage -Cllvm-args=-sanitizer-coverage-$option"
+    done
+    folder={{ quote(target / "fuzz") }}
+    mkdir -p "$folder/corpus" "$folder/found"
+    # With --target what runs while it is built has no counters.
+    RUSTFLAGS="$coverage" cargo run --locked --manifest-path fuzz/Cargo.toml --target-dir "$folder" \
+        --target "$(rustc -vV | sed -n 's/^host: //p')" --bin file-paths -- \
+        -max_total_time={{ seconds }} -max_len=600 -artifact_prefix="$folder/found/" "$folder/corpus"
 
 # How many status reports the server takes, against a bare handler and bare SQLite.
 bench-hook:

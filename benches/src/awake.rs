@@ -8,12 +8,14 @@
 use std::hint::black_box;
 use std::thread::available_parallelism;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use tokio::process::{Child, Command};
 
 /// As long as this is there, none goes to sleep.
 pub(crate) struct Awake {
-    _spinning: Vec<Child>,
+    spinning: Vec<Child>,
 }
 
 impl Awake {
@@ -30,13 +32,23 @@ impl Awake {
         };
         let processors = available_parallelism()?.get();
         Ok(Awake {
-            _spinning: (0..processors).map(spin).collect::<Result<_, _>>()?,
+            spinning: (0..processors).map(spin).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Whether they were all there until now.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        for spinning in &mut self.spinning {
+            let ended = spinning.try_wait()?;
+            ensure!(ended.is_none(), "chrt did not keep a processor awake");
+        }
+        Ok(())
     }
 }
 
-/// What each of its processes does.
-pub(crate) fn spin() -> ! {
+/// What each of its processes does, until the bench ends.
+pub(crate) fn spin() -> anyhow::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
     let mut turns = 0u64;
     loop {
         turns = black_box(turns.wrapping_add(1));

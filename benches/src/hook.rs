@@ -24,8 +24,9 @@ const ROUNDS: usize = 3;
 
 pub(crate) async fn run() -> anyhow::Result<()> {
     rounds("as the machine is").await?;
-    let _awake = Awake::begin()?;
-    rounds("processors kept awake").await
+    let awake = Awake::begin()?;
+    rounds("processors kept awake").await?;
+    awake.end()
 }
 
 async fn rounds(how: &str) -> anyhow::Result<()> {

@@ -70,7 +70,7 @@ class AsyncFiles:
     """The files of one property; see `Files` for what each method does and raises.
 
     async for file in job.inputs:
-        print((await file.info()).name, await file.download(folder))
+        print((await file.info()).name, await file.download(folder / str(file.index)))
     await job.outputs.upload("counts.csv", mimetype="text/csv")
     """
 

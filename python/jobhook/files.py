@@ -134,7 +134,7 @@ class Files:
     """The files of one property: `job.inputs`, `job.outputs`, or what `job.files` names.
 
     for file in job.inputs:
-        print(file.info().name, file.download(folder))
+        print(file.info().name, file.download(folder / str(file.index)))
     job.outputs.upload("counts.csv", mimetype="text/csv")
 
     They are numbered from 0, and a number never changes its file. A job is not told how many there
@@ -257,7 +257,7 @@ def checked(source: Source) -> Source:
 
 def checked_index(index: object) -> None:
     """Refuses what is no number, in plain words."""
-    if not isinstance(index, int):
+    if not hasattr(index, "__index__"):
         raise TypeError(f"files are numbered from 0, and {index!r} is no number")
 
 

@@ -140,8 +140,9 @@ impl Batcher {
             .send(Item { writes, answer })
             .await
             .map_err(|_| gone())?;
+        // The first of them is not in the queue any more while the loop waits.
         self.bell
-            .ring(|| self.queue.max_capacity() - self.queue.capacity());
+            .ring(|| 1 + self.queue.max_capacity() - self.queue.capacity());
         answered.await.map_err(|_| gone())?
     }
 }

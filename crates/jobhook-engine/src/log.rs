@@ -22,7 +22,7 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// How much of an action's log is kept at least. The oldest lines go first.
+/// How much of an action's log is kept. The oldest lines go first.
 ///
 /// A log grows by a [part](LogLimits::SLACK) beyond it before the oldest lines go, all that are
 /// beyond it at once: one by one they would cost as much as those that come.

@@ -94,6 +94,8 @@ pub struct HttpLimits {
     pub stall: Duration,
     /// How long a connection may take over the head of a request, or stay idle.
     pub head: Duration,
+    /// How long a connection may take nothing of what is sent to it (on Linux).
+    pub unread: Duration,
     /// How long a stream is silent before a comment shows that it lives.
     pub comment: Duration,
 }
@@ -106,6 +108,7 @@ impl Default for HttpLimits {
             arguments: 1 << 20,
             stall: Duration::from_secs(30),
             head: Duration::from_secs(60),
+            unread: Duration::from_secs(300),
             comment: Duration::from_secs(15),
         }
     }

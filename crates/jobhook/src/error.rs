@@ -162,7 +162,7 @@ pub enum Error {
     },
     /// Something else has the name that a file of a server was to get; it was left alone.
     #[error(
-        "{} is there already, with other contents, and was left alone: move it away, or choose another place",
+        "{} is there already, and is not the same file; it was left alone: move it away, or choose another place",
         path.display()
     )]
     FileExists {

@@ -47,7 +47,7 @@ pub(crate) use fetching::{Fetching, Target, directory_of};
 pub use file_name::{local_names, local_names_of};
 pub(crate) use part::PartFile;
 pub(crate) use place::Place;
-pub(crate) use present::is_present;
+pub(crate) use present::{is_present, place_new};
 pub(crate) use sending::{Sending, body_of};
 pub use upload::{Upload, Uploaded};
 

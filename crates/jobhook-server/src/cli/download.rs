@@ -25,7 +25,8 @@ pub(crate) struct Download {
     /// Its number, from 0 [default: all]
     #[arg(value_name = "NUMBER")]
     index: Option<u64>,
-    /// The directory it goes to, made if it is not there; or with a number the file, which is replaced
+    /// The directory it goes to, made if it is not there; with a number the file, which is replaced,
+    /// unless a directory is there or it ends with `/`
     #[arg(long, short, value_name = "PATH", default_value = ".")]
     out: PathBuf,
     /// Where it is, if not among the action's inputs: STORE/ID/PROPERTY
@@ -55,7 +56,11 @@ pub(crate) async fn run(
     };
     let failed = |error: Error| worker.failed("the download", &error);
     let out = surroundings.directory().join(&download.out);
+    let is_directory = out.as_os_str().as_encoded_bytes().ends_with(b"/");
     let out: PathBuf = out.components().collect();
+    if is_directory {
+        make_directory("--out", &out)?;
+    }
     match download.index {
         Some(index) => {
             let wanted = wanted(index);

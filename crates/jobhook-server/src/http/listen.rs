@@ -1,7 +1,7 @@
 //! Listens, and ends in good order.
 //!
 //! HTTP/1.1 and HTTP/2 without TLS share one port. A connection has a bounded time for the
-//! head of a request; when the server shuts down each finishes what it is at, streams end,
+//! head of a request, and one that takes nothing of what is sent for long is cut; when the server shuts down each finishes what it is at, streams end,
 //! and whoever takes longer than the grace is cut.
 
 use std::convert::Infallible;
@@ -58,6 +58,7 @@ pub async fn serve(
                 continue;
             }
         };
+        cut_unread(&stream, limits.unread);
         let connection = Connection {
             router: router.clone(),
             builder: Arc::clone(&builder),
@@ -84,6 +85,21 @@ pub async fn serve(
         connections.wait().await;
     }
 }
+
+/// Has the system end the connection once nothing that is sent is taken for so long: a download that
+/// was stopped keeps its file open no longer. (Over HTTP/2 a client can take a connection's frames
+/// and none of a stream.)
+#[cfg(target_os = "linux")]
+fn cut_unread(stream: &TcpStream, limit: Duration) {
+    use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
+    let milliseconds = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = setsockopt(stream, TcpUserTimeout, &milliseconds) {
+        tracing::debug!(%error, "A connection has no limit for what is not taken");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cut_unread(_: &TcpStream, _: Duration) {}
 
 fn builder(head: Duration) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());

@@ -62,28 +62,31 @@ outputs/1   6 B  application/octet-stream  counts.csv
 #[test]
 fn a_name_that_somebody_else_chose_replaces_nothing() {
     let server = server(
-        "jobhook download --out in\n\
+        "jobhook download 1 --out one/\n\
+         cat one/a\n\
+         jobhook download --out in\n\
          jobhook download --out in > again\n\
          echo mine > in/1-a\n\
          jobhook download --out in 2> refused && exit 1\n\
          cat in/0-a in/1-a refused\n\
          jobhook upload in/0-a --name b\n",
     );
-    for (folder, content) in [("one", "1\n"), ("two", "2\n")] {
+    for (folder, content) in [("first", "1\n"), ("second", "2\n")] {
         fs::create_dir(server.folder.path(folder)).unwrap();
         fs::write(server.folder.path(folder).join("a"), content).unwrap();
     }
-    let files = ["--file", "one/a", "--file", "two/a"];
+    let files = ["--file", "first/a", "--file", "second/a"];
     let launched = server.run(&[&["launch", "Script"][..], &files, &["--wait"]].concat());
     assert_eq!(launched.code, Some(0), "{launched:?}");
     let id = launched.out.trim();
     let said = server.end_of(id).lines;
     let place = server.folder.path("in/1-a").display().to_string();
-    let found: Vec<_> = said.iter().filter(|line| !line.contains("/in/")).collect();
-    assert_eq!(found, ["1", "mine"]);
+    let found: Vec<_> = said.iter().filter(|line| !line.starts_with('/')).collect();
+    let (last, found) = found.split_last().unwrap();
+    assert_eq!(found, ["2", "1", "mine"]);
     assert!(
-        said.last().unwrap().contains(&format!(
-            "{place} is there already, with other contents, and was left alone"
+        last.contains(&format!(
+            "{place} is there already, and is not the same file; it was left alone"
         )),
         "{said:?}"
     );

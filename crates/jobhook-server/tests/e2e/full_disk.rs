@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use jobhook_protocol::Digester;
 use serde_json::{Value, json};
@@ -15,6 +14,7 @@ use crate::files::{below, head};
 use crate::job::{Job, TELLING};
 use crate::processes::until;
 use crate::server::{Folder, Server};
+use crate::unshare::unshared;
 
 /// Names a directory on a small file system, where the tests cannot make one themselves.
 const LENT: &str = "JOBHOOK_SMALL_DISK";
@@ -42,19 +42,6 @@ properties = [\"files\"]
 struct Cramped {
     server: Server,
     _lent: Option<TempDir>,
-}
-
-/// With which of its options `unshare` can give a program a file system of its own.
-fn unshared(files: &Path) -> Option<&'static str> {
-    let works = |options: &&str| {
-        let mut mount = Command::new("unshare");
-        mount.args(options.split(' '));
-        mount.args(["mount", "-t", "tmpfs", "small"]).arg(files);
-        mount.stderr(Stdio::null());
-        mount.status().is_ok_and(|status| status.success())
-    };
-    let ways = ["--mount", "--mount --user --map-root-user"];
-    ways.into_iter().find(works)
 }
 
 /// A directory on a small file system that is there.

@@ -34,4 +34,6 @@ mod server;
 mod starts;
 mod stopping;
 mod survival;
+#[path = "../support/unshare.rs"]
+mod unshare;
 mod watching;

@@ -42,6 +42,60 @@ async fn a_connection_that_falls_silent_after_a_request_is_closed() {
     assert!(wire.is_closed().await);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_takes_nothing_of_a_download_is_cut() {
+    let server = Server::with(Setup {
+        limits: HttpLimits {
+            unread: Duration::from_millis(200),
+            ..HttpLimits::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let job = server.job().await;
+    // More than lies between two ends of a connection.
+    server.leave(&job, &vec![7; 64 << 20]).await;
+    let target = format!("/download/actions/{}/outputs/0", job.id);
+    let found = server.ask_webda(&job, "GET", &target, "").await.expect(200);
+    let path = server.path_of(found["Location"].as_str().unwrap());
+    let mut stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let request = server.bytes("GET", &path, &[], b"");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &request)
+        .await
+        .unwrap();
+    // The system drops its end without a word, so nobody here is told.
+    let ends = (server.address.port(), stream.local_addr().unwrap().port());
+    let cut = async {
+        while is_open(ends) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, cut).await.unwrap();
+    let mut taken = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut taken).await;
+    assert!(read.is_err() && taken.len() < 64 << 20, "{read:?}");
+
+    // Who takes it, if slowly, gets all of it.
+    let mut wire = server.connect().await;
+    wire.send(&request).await;
+    assert_eq!(wire.answer().await.body.len(), 64 << 20);
+}
+
+/// Whether the near end of a connection of this machine is open, by the ports of both.
+#[cfg(target_os = "linux")]
+fn is_open((near, far): (u16, u16)) -> bool {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is = |field: usize, port: u16| fields[field].ends_with(&format!(":{port:04X}"));
+        // 01 is ESTABLISHED.
+        is(1, near) && is(2, far) && fields[3] == "01"
+    })
+}
+
 #[tokio::test]
 async fn a_body_that_stalls_is_refused() {
     let server = Server::with(impatient()).await;

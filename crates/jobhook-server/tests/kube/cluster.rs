@@ -48,6 +48,11 @@ enum Image {
     Named(String),
 }
 
+/// What tells a server of the token that the commands of these tests show.
+pub(crate) fn token() -> String {
+    format!("[[auth.tokens]]\nname = \"test\"\nscope = \"admin\"\nsha256 = \"{TOKEN_SHA256}\"\n")
+}
+
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -203,9 +208,6 @@ impl Cluster {
 
     /// The same with more in its environment, until it is started again.
     pub(crate) fn serve_with(&self, config: &str, variables: &[(&str, &str)]) -> Server {
-        let token = format!(
-            "[[auth.tokens]]\nname = \"test\"\nscope = \"admin\"\nsha256 = \"{TOKEN_SHA256}\"\n"
-        );
         let listen = match self.hook_url() {
             None => SocketAddr::from(([127, 0, 0, 1], 0)),
             Some(url) => {
@@ -215,7 +217,7 @@ impl Cluster {
                 SocketAddr::from(([0, 0, 0, 0], port))
             }
         };
-        Server::start_at(listen, &(token + config), variables)
+        Server::start_at(listen, &(token() + config), variables)
     }
 
     /// A server with one runner, whose actions are of the type `T`.

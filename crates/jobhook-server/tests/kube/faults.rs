@@ -3,5 +3,6 @@
 mod access;
 mod nodes;
 mod rate;
+mod reach;
 mod sweep;
 mod wire;

@@ -35,3 +35,5 @@ mod scenarios;
 #[path = "../e2e/server.rs"]
 mod server;
 mod suite;
+#[path = "../support/unshare.rs"]
+mod unshare;

@@ -15,7 +15,7 @@ use super::arrival::{Arrival, Kept};
 use super::content::on_thread;
 use super::download::Downloaded;
 use super::file_name::local_name;
-use super::present::is_present;
+use super::present::{is_present, place_new};
 use super::tries::{Tries, Trouble};
 use super::{Files, IDLE, Moved, Place, Watcher};
 use crate::Error;
@@ -218,11 +218,10 @@ async fn finish(
         (Kept::Memory(bytes), _) => Ok(Fetched::Bytes(bytes)),
         (Kept::Part(part), Some(path)) => {
             let to = path.clone();
-            on_thread(move || match replaces {
-                true => part.rename(&to),
-                false => part.rename_new(&to),
-            })
-            .await?;
+            match replaces {
+                true => on_thread(move || part.rename(&to)).await?,
+                false => place_new(part, &to, &map).await?,
+            }
             Ok(Fetched::File(Downloaded {
                 path,
                 file: map,

@@ -60,9 +60,14 @@ impl PartFile {
         match fs::hard_link(&self.path, to) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
-            // A file system where a file has one name.
-            Err(_) if fs::symlink_metadata(to).is_ok() => Err(exists()),
-            Err(_) => self.rename(to),
+            // A file system where a file has one name: it is taken first, and then taken over.
+            Err(_) => match File::create_new(to) {
+                Ok(_) => self.rename(to).inspect_err(|_| {
+                    let _ = fs::remove_file(to);
+                }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
+                Err(error) => Err(unwritable(to, &error)),
+            },
         }
     }
 

@@ -3,13 +3,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jobhook_protocol::FileMap;
 
 use super::arrival::Digester;
 use super::content::on_thread;
-use super::part::unwritable;
+use super::part::{PartFile, unwritable};
 use crate::Error;
 
 /// How much is read at once.
@@ -25,6 +26,19 @@ pub(crate) async fn is_present(path: &Path, map: &FileMap) -> Result<bool, Error
     on_thread(move || look(path, &map)).await
 }
 
+/// Gives what came its name, unless somebody else has. The same file may have come twice at once.
+pub(crate) async fn place_new(part: PartFile, to: &Path, map: &FileMap) -> Result<(), Error> {
+    let name = to.to_owned();
+    match on_thread(move || part.rename_new(&name)).await {
+        Err(error @ Error::FileExists { .. }) => match is_present(to, map).await? {
+            true => Ok(()),
+            // It was there a moment ago.
+            false => Err(error),
+        },
+        other => other,
+    }
+}
+
 fn look(path: PathBuf, map: &FileMap) -> Result<bool, Error> {
     // A link is something else, wherever it leads.
     let metadata = match fs::symlink_metadata(&path) {
@@ -33,14 +47,22 @@ fn look(path: PathBuf, map: &FileMap) -> Result<bool, Error> {
         Err(error) => return Err(unwritable(&path, &error)),
     };
     let may_be = metadata.is_file() && map.size.is_none_or(|size| size == metadata.len());
-    if may_be && has_contents(&path, map).map_err(|error| unwritable(&path, &error))? {
+    // What cannot be read is something else, as far as anybody can tell.
+    if may_be && has_contents(&path, map).unwrap_or(false) {
         return Ok(true);
     }
     Err(Error::FileExists { path })
 }
 
 fn has_contents(path: &Path, map: &FileMap) -> io::Result<bool> {
-    let mut file = File::open(path)?;
+    // What it is may have changed since: neither is a link followed nor a pipe waited for.
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
     let mut digester = Digester::of(map);
     let mut piece = vec![0; PIECE];
     loop {
@@ -89,7 +111,26 @@ mod tests {
         }
     }
 
-    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_same_file_may_come_twice_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let to = directory.path().join("a");
+        let come = |content: &str| {
+            let mut part = PartFile::create(directory.path()).unwrap();
+            part.append(content.as_bytes()).unwrap();
+            part
+        };
+        let (one, other, third) = (come("content"), come("content"), come("other"));
+        place_new(one, &to, &map(b"content", false)).await.unwrap();
+        place_new(other, &to, &map(b"content", false))
+            .await
+            .unwrap();
+        let refused = place_new(third, &to, &map(b"other", false)).await;
+        assert_eq!(refused.unwrap_err().code(), "file_exists");
+        assert_eq!(fs::read(&to).unwrap(), b"content");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
     #[test]
     fn neither_a_directory_nor_a_link_is_the_file() {
         let directory = tempfile::tempdir().unwrap();
@@ -99,6 +140,8 @@ mod tests {
         for other in [link.as_path(), directory.path()] {
             let refused = look(other.to_owned(), &map(b"content", false)).unwrap_err();
             assert_eq!(refused.code(), "file_exists");
+            // Also if it became that after it was looked at.
+            assert!(!has_contents(other, &map(b"content", false)).unwrap_or(false));
         }
     }
 }

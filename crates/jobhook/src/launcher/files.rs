@@ -16,7 +16,7 @@ use crate::Error;
 use crate::answer::Answer;
 use crate::files::{
     Arrival, Feed, IDLE, Kept, Moved, PartFile, Source, body_of, directory_of, is_present,
-    on_thread,
+    on_thread, place_new,
 };
 use crate::http;
 use crate::launch::LaunchFile;
@@ -123,11 +123,11 @@ impl Launcher {
         path: impl AsRef<Path>,
     ) -> Result<(), Error> {
         let path = path.as_ref();
-        if is_present(path, &map_of(file)).await? {
+        let map = map_of(file);
+        if is_present(path, &map).await? {
             return Ok(());
         }
-        let (part, to) = (self.fetch(id, file, path).await?, path.to_owned());
-        on_thread(move || part.rename_new(&to)).await
+        place_new(self.fetch(id, file, path).await?, path, &map).await
     }
 
     /// Downloads a file of an action, over what is at `path`. It has that name once it is there

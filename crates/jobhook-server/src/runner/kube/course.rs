@@ -28,6 +28,12 @@ use super::watch::{Followed, Watch};
 use super::watching::Watching;
 use crate::config;
 
+/// Why nothing was started, where that was not wanted any more.
+const STOPPED: &str = "it was stopped before its Job was created";
+
+/// How long the calls of one launch may take together: an API server ends each after a minute by itself.
+const LAUNCH: Duration = Duration::from_secs(120);
+
 /// What the courses of a runner share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -172,10 +178,7 @@ impl Course {
         loop {
             tries += 1;
             if self.is_to_be_stopped() && !self.may_have_launched && !self.may_be_there() {
-                return self
-                    .given_up("it was stopped before its Job was created")
-                    .await
-                    .map(Err);
+                return self.given_up(STOPPED).await.map(Err);
             }
             let failure = match self.launch_once().await? {
                 Ok(launched) => return Ok(Ok(launched)),
@@ -186,10 +189,7 @@ impl Course {
             }
             // Where an earlier server may have begun, what is there is found first, and stopped then.
             if self.is_to_be_stopped() && !self.may_be_there() {
-                return self
-                    .given_up("it was stopped before its Job was created")
-                    .await
-                    .map(Err);
+                return self.given_up(STOPPED).await.map(Err);
             }
             tracing::warn!(
                 action.id = %self.at.action, attempt = self.at.number, runner = %shared.runner,
@@ -235,19 +235,24 @@ impl Course {
             Ok(manifest) => manifest.clone(),
             Err(reason) => return Ok(Err(Failure::Refused(reason.clone()))),
         };
-        // Until the launch is through.
-        let mut _turn = None;
-        if !self.may_have_launched && !is_there {
-            // A stop need not wait for its turn.
-            let mut stop = self.stop.clone();
-            tokio::select! {
-                turn = shared.rate.permit() => _turn = turn,
-                _ = asked_to_stop(&mut stop) => return Ok(Err(Failure::unavailable("it is to be stopped"))),
-                () = self.sightings.closed() => return Err(Unwatched),
+        let mut stop = self.stop.clone();
+        // Kept until the launch is through.
+        let _permit = tokio::select! {
+            biased;
+            // A stop need not wait for its turn, where there is nothing to stop.
+            _ = asked_to_stop(&mut stop), if !is_there => {
+                return Ok(Err(Failure::Refused(STOPPED.to_owned())));
             }
-        }
+            permit = shared.rate.permit(!self.may_have_launched && !is_there) => permit,
+            () = self.sightings.closed() => return Err(Unwatched),
+        };
         self.may_have_launched = true;
-        let launched = launch::launch(cluster, &shared.installation, &manifest).await;
+        let launch = launch::launch(cluster, &shared.installation, &manifest);
+        let launched = tokio::time::timeout(LAUNCH, launch).await;
+        let launched = launched.unwrap_or_else(|_| {
+            let waited = LAUNCH.as_secs();
+            Err(Failure::unavailable(format!("no answer within {waited} s")))
+        });
         Ok(launched.map(|launched| {
             let found = matches!(launched, Launched::Job { found: true, .. });
             (launched, is_there || found)

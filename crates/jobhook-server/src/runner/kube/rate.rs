@@ -36,10 +36,14 @@ impl Rate {
         }
     }
 
-    /// Waits for its turn. Nothing if nobody gets one any more, which never happens.
-    pub(super) async fn permit(&self) -> Option<Permit<'_>> {
+    /// Waits until fewer are under way, and for its turn unless it has had that: who tries again.
+    ///
+    /// Nothing if nobody gets one any more, which never happens.
+    pub(super) async fn permit(&self, is_first: bool) -> Option<Permit<'_>> {
         let permit = self.under_way.acquire().await.ok();
-        tokio::time::sleep_until(self.take(Instant::now())).await;
+        if is_first {
+            tokio::time::sleep_until(self.take(Instant::now())).await;
+        }
         permit
     }
 
@@ -80,9 +84,9 @@ mod tests {
         let rate = Rate::new(1000);
         let mut under_way = Vec::new();
         for _ in 0..500 {
-            under_way.push(rate.permit().await.unwrap());
+            under_way.push(rate.permit(true).await.unwrap());
         }
-        let mut another = std::pin::pin!(rate.permit());
+        let mut another = std::pin::pin!(rate.permit(false));
         assert!(another.as_mut().now_or_never().is_none());
         under_way.pop();
         assert!(another.await.is_some());

@@ -47,6 +47,8 @@ fn only_what_is_ours_and_of_no_use_any_more_is_removed() {
         ("of-another", "another"),
     ] {
         fake.create_object("jobs", "jobs", job(name, installation, unknown));
+        let labels = job(name, installation, unknown)["metadata"].clone();
+        fake.create_object("secrets", "jobs", json!({"metadata": labels, "data": {}}));
     }
     server.start_again();
     let names = |resource: &str| -> Vec<String> {
@@ -62,9 +64,11 @@ fn only_what_is_ours_and_of_no_use_any_more_is_removed() {
     until("what is not known is told", || {
         server.stderr().contains("does not know")
     });
-    let mut left = names("jobs");
-    left.sort();
     let mut wanted = [of(&kept), "of-another".into(), "of-no-action".into()];
     wanted.sort();
-    assert_eq!(left, wanted);
+    for resource in ["jobs", "secrets"] {
+        let mut left = names(resource);
+        left.sort();
+        assert_eq!(left, wanted, "{resource}");
+    }
 }

@@ -153,3 +153,29 @@ fn a_stretch_of_a_log_that_the_cluster_threw_away_is_marked() {
     });
     assert!(marked, "{ended:#?}");
 }
+
+/// It was put off for ever, since the server could not know that nothing was there to stop.
+#[cfg(feature = "crash-points")]
+#[test]
+fn what_an_earlier_server_did_not_launch_can_be_cancelled_while_nothing_can_be_launched() {
+    let cluster = cluster();
+    let config = cluster.runner("T", &Pod::sh("echo ran"));
+    let mut server = cluster.serve_with(&config, &[("JOBHOOK_CRASH_AT", "kube.before-secret")]);
+    server.run(&["launch", "T"]);
+    server.wait();
+    fake(&cluster).fail("create", "secrets", usize::MAX, Fault::unavailable());
+    server.start_again();
+    fake(&cluster).until_requests("it is tried", |requests| {
+        let failed = |request: &&crate::fake_cluster::Request| {
+            (request.verb, request.code) == ("create", Some(503))
+        };
+        requests.iter().find(failed).map(drop)
+    });
+    let listed = server.run(&["list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
+    let launched = server.known(listed["actions"][0]["uuid"].as_str().unwrap());
+    launched.cancel();
+    let ended = launched.end();
+    assert_eq!(ended.action["status"], "CANCELLED", "{ended:#?}");
+    assert!(cluster.objects("jobs").is_empty());
+}

@@ -42,6 +42,30 @@ fn a_line_from_inside_a_pod_arrives_once() {
 }
 
 #[test]
+fn lines_arrive_once_whichever_way_they_are_to_take() {
+    let cluster = Cluster::open();
+    let run = ["exec", "--", "sh", "-c", "echo printed"];
+    for way in ["pod", "hook", "both"] {
+        let pod = Pod::jobhook(&run).with(&format!("logs = \"{way}\""));
+        let ended = cluster.serve_one(&pod).whole(&[]);
+        ended.succeeded(&["printed"]);
+    }
+}
+
+#[test]
+fn what_a_pod_prints_is_stored_unless_only_the_hook_counts() {
+    let cluster = Cluster::open();
+    for (way, lines) in [
+        ("pod", &["printed"][..]),
+        ("hook", &[]),
+        ("both", &["printed"]),
+    ] {
+        let pod = Pod::sh("echo printed").with(&format!("logs = \"{way}\""));
+        cluster.serve_one(&pod).whole(&[]).succeeded(lines);
+    }
+}
+
+#[test]
 fn a_file_from_inside_a_pod_arrives_whole() {
     let cluster = Cluster::open();
     // Every container has one.

@@ -1,0 +1,201 @@
+//! Clusters that are not reached directly: from a pod of their own, and through a proxy.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+use crate::cluster::{Cluster, Pod, token};
+use crate::command::JOBHOOK;
+use crate::fake_cluster::FakeCluster;
+use crate::server::{Folder, Server};
+use crate::unshare::unshared;
+
+/// Where every pod finds its service account.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+fn certificates() -> &'static Path {
+    Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../jobhook/tests/it/tls"
+    ))
+}
+
+/// Something that stands before an API server, for as long as its runtime is there.
+struct Front {
+    address: SocketAddr,
+    _runtime: Runtime,
+}
+
+impl Front {
+    /// Has `serve` take care of each connection.
+    fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Front
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        Front {
+            address,
+            _runtime: runtime,
+        }
+    }
+
+    /// One that speaks TLS.
+    fn tls(behind: SocketAddr) -> Front {
+        let certificate = CertificateDer::from_pem_file(certificates().join("server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(certificates().join("server.key")).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Front::start(move |stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let mut tls = acceptor.accept(stream).await?;
+                let mut plain = TcpStream::connect(behind).await?;
+                copy_bidirectional(&mut tls, &mut plain).await.map(drop)
+            }
+        })
+    }
+
+    /// A proxy that takes whoever asks for `host` to `behind`, and nobody else.
+    fn proxy(host: &'static str, behind: SocketAddr) -> Front {
+        Front::start(move |stream| async move {
+            let mut stream = BufReader::new(stream);
+            let mut asked = String::new();
+            stream.read_line(&mut asked).await?;
+            let mut line = String::new();
+            while stream.read_line(&mut line).await? > 2 {
+                line.clear();
+            }
+            if !asked.starts_with(&format!("CONNECT {host} ")) {
+                return stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").await;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+            let mut plain = TcpStream::connect(behind).await?;
+            copy_bidirectional(&mut stream, &mut plain).await.map(drop)
+        })
+    }
+}
+
+fn address_of(fake: &FakeCluster) -> SocketAddr {
+    let url = fake.url();
+    url.strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+/// A program that is `jobhook` in a pod: it finds a service account, and the API server in its
+/// environment.
+fn in_a_pod(folder: &Folder, fake: &FakeCluster, front: &Front) -> std::path::PathBuf {
+    let account = folder.path("account");
+    fs::create_dir(&account).unwrap();
+    fs::write(account.join("token"), fake.token()).unwrap();
+    fs::write(account.join("namespace"), "jobs").unwrap();
+    fs::copy(certificates().join("ca.pem"), account.join("ca.crt")).unwrap();
+    let options = unshared(Path::new("/var/run")).expect(
+        "no file system can be mounted here by `unshare`: run the tests as root, or allow it with\n  \
+         sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+    );
+    let program = folder.path("in-a-pod");
+    let script = format!(
+        "#!/bin/sh\n\
+         export KUBERNETES_SERVICE_HOST={} KUBERNETES_SERVICE_PORT={}\n\
+         exec unshare {options} sh -c \
+         'mount -t tmpfs account /var/run && mkdir -p {ACCOUNT} && cp \"$0\"/* {ACCOUNT} && exec \"$@\"' \
+         '{}' '{JOBHOOK}' \"$@\"\n",
+        front.address.ip(),
+        front.address.port(),
+        account.display(),
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[test]
+fn a_server_in_a_pod_finds_its_cluster_its_namespace_and_its_rights() {
+    let fake = FakeCluster::start();
+    fake.create_namespace("jobs");
+    let front = Front::tls(address_of(&fake));
+    let runner = "[runners.here]\ntype = \"KubeRunner\"\nactions = [\"T\"]\n\
+        image = \"busybox\"\ncommand = [\"sh\", \"-c\", \"echo inside\"]\n";
+    let folder = Folder::new(&(token() + runner));
+    let program = in_a_pod(&folder, &fake, &front);
+    let server = Server::start_in(folder, program);
+    server.whole(&[]).succeeded(&["inside"]);
+    assert_eq!(fake.objects("jobs", "jobs").len(), 1);
+}
+
+#[test]
+fn outside_of_a_pod_and_without_a_kubeconfig_the_server_says_where_it_looked() {
+    let runner = "[runners.here]\ntype = \"KubeRunner\"\nactions = [\"T\"]\nimage = \"busybox\"\n";
+    let checked = Folder::new(runner).run(&["check"]);
+    let said = format!("{}{}", checked.out, checked.err);
+    assert_ne!(checked.code, Some(0), "{said}");
+    for place in ["KUBECONFIG", "~/.kube/config", "does not run in a cluster"] {
+        assert!(said.contains(place), "{said}");
+    }
+}
+
+#[test]
+fn the_proxy_of_a_kubeconfig_is_taken() {
+    let cluster = Cluster::fake(FakeCluster::start());
+    let fake = cluster.as_fake().expect("it is the one for tests");
+    let behind = address_of(fake);
+    let proxy = Front::proxy("cluster.invalid:6443", behind);
+    let config = cluster.runner("T", &Pod::sh("echo through"));
+    let path = cluster.kubeconfig();
+    let kubeconfig = fs::read_to_string(&path).unwrap().replace(
+        &format!("server: http://{behind}"),
+        &format!(
+            "server: http://cluster.invalid:6443\n    proxy-url: http://{}",
+            proxy.address
+        ),
+    );
+    // In place: a runner's own text, so that no other test's file is touched.
+    let inline = serde_json::Value::from(kubeconfig).to_string();
+    let config = config.replace(
+        &serde_json::Value::from(path.display().to_string()).to_string(),
+        &inline,
+    );
+    let server = cluster.serve(&config);
+    server.whole(&[]).succeeded(&["through"]);
+}
+
+#[test]
+fn pods_that_are_told_an_address_of_their_own_are_warned_of() {
+    let cluster = Cluster::fake(FakeCluster::start());
+    let config = cluster.runner("T", &Pod::sh("exit"));
+    let checked = Folder::new(&config).run(&["check"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(
+        checked.err.contains("warning") && checked.err.contains("`hook_url`"),
+        "{checked:?}"
+    );
+    let seen = format!("{config}hook_url = \"http://10.0.0.1:9090\"\n");
+    let checked = Folder::new(&seen).run(&["check"]);
+    assert_eq!((checked.code, checked.err.as_str()), (Some(0), ""));
+}
