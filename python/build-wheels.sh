@@ -13,7 +13,7 @@ target=$2-unknown-linux-gnu
 root=$(cd "$(dirname "$0")/.." && pwd)
 # A short job waits for the wheel, in every image that has it. Bytes.
 most_jobhook=3000000
-most_jobhook_server=8000000
+most_jobhook_server=14000000
 
 if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
     echo "Rust's standard library for $target is missing: rustup target add $target" >&2

@@ -15,8 +15,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::part::PartFile;
 use crate::Error;
 
-/// How many pieces may wait for the disk, and how many to be hashed.
-const PIECES: usize = 8;
+/// How many bytes are handed over at once: to wake a thread costs more than to take a small piece.
+const LOAD: usize = 512 * 1024;
+
+/// How many loads may wait for the disk, and how many to be hashed.
+const LOADS: usize = 4;
 
 /// From how many bytes on it is worth a thread to hash while others are written.
 const APART: u64 = 1024 * 1024;
@@ -24,13 +27,19 @@ const APART: u64 = 1024 * 1024;
 /// Bytes on their way to where they are kept.
 pub(crate) struct Arrival {
     /// Until that is all.
-    pieces: Option<mpsc::Sender<Bytes>>,
+    loads: Option<mpsc::Sender<Load>>,
+    /// What is not handed over yet, and how many bytes that are.
+    gathered: Load,
+    weight: usize,
     keeping: JoinHandle<Result<Arrived, Error>>,
     /// Where they are, until they are handed over.
     part: Option<Arc<OnceLock<PathBuf>>>,
     /// How many came.
     pub(crate) offset: u64,
 }
+
+/// Pieces as they came.
+type Load = Vec<Bytes>;
 
 /// All that came.
 pub(crate) struct Arrived {
@@ -58,13 +67,15 @@ pub(crate) enum Digester {
 impl Arrival {
     /// - `directory`: of the file that it becomes; without one it is kept in memory.
     pub(crate) fn begin(map: &FileMap, directory: Option<&Path>) -> Arrival {
-        let (pieces, taken) = mpsc::channel(PIECES);
+        let (loads, taken) = mpsc::channel(LOADS);
         let digester = Digester::of(map);
         let (size, directory) = (map.size, directory.map(Path::to_owned));
         let part = Arc::<OnceLock<PathBuf>>::default();
         let known = part.clone();
         Arrival {
-            pieces: Some(pieces),
+            loads: Some(loads),
+            gathered: Load::new(),
+            weight: 0,
             keeping: spawn_blocking(move || keep(taken, digester, size, directory, &known)),
             part: Some(part),
             offset: 0,
@@ -74,15 +85,25 @@ impl Arrival {
     /// Takes what came next. `false` if it cannot be kept: then [`Arrival::end`] tells why.
     pub(crate) async fn take(&mut self, piece: Bytes) -> bool {
         self.offset += piece.len() as u64;
-        match &self.pieces {
-            Some(pieces) => pieces.send(piece).await.is_ok(),
+        self.weight += piece.len();
+        self.gathered.push(piece);
+        self.weight < LOAD || self.hand_over().await
+    }
+
+    async fn hand_over(&mut self) -> bool {
+        self.weight = 0;
+        let load = std::mem::take(&mut self.gathered);
+        match &self.loads {
+            Some(loads) => loads.send(load).await.is_ok(),
             None => false,
         }
     }
 
     /// That was all.
     pub(crate) async fn end(mut self) -> Result<Arrived, Error> {
-        self.pieces = None;
+        // If it cannot be kept, the thread says so.
+        self.hand_over().await;
+        self.loads = None;
         let arrived = (&mut self.keeping).await;
         self.part = None;
         arrived.unwrap_or_else(|error| Err(Error::System(error.to_string())))
@@ -121,7 +142,7 @@ impl Sum {
 }
 
 fn keep(
-    mut taken: mpsc::Receiver<Bytes>,
+    mut taken: mpsc::Receiver<Load>,
     mut digester: Digester,
     size: Option<u64>,
     directory: Option<PathBuf>,
@@ -138,30 +159,34 @@ fn keep(
     let apart = size.is_none_or(|size| size >= APART);
     let sum = if apart {
         thread::scope(|scope| {
-            let (pieces, hashed) = sync_channel::<Bytes>(PIECES);
+            let (loads, hashed) = sync_channel::<Load>(LOADS);
             let hashing = thread::Builder::new()
                 .name("jobhook-hash".to_owned())
                 .spawn_scoped(scope, move || {
-                    for piece in hashed {
+                    for piece in hashed.into_iter().flatten() {
                         digester.update(&piece);
                     }
                     digester.finish()
                 })
                 .map_err(|error| Error::System(format!("no thread: {error}")))?;
-            while let Some(piece) = taken.blocking_recv() {
+            while let Some(load) = taken.blocking_recv() {
                 // It is there until this loop ends.
-                let _ = pieces.send(piece.clone());
-                kept.append(&piece)?;
+                let _ = loads.send(load.clone());
+                for piece in load {
+                    kept.append(&piece)?;
+                }
             }
-            drop(pieces);
+            drop(loads);
             hashing
                 .join()
                 .map_err(|_| Error::System("the thread that hashes ended".to_owned()))
         })?
     } else {
-        while let Some(piece) = taken.blocking_recv() {
-            digester.update(&piece);
-            kept.append(&piece)?;
+        while let Some(load) = taken.blocking_recv() {
+            for piece in load {
+                digester.update(&piece);
+                kept.append(&piece)?;
+            }
         }
         digester.finish()
     };
