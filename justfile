@@ -115,14 +115,17 @@ fuzz seconds="60":
 
 # How many status reports the server takes, against a bare handler and bare SQLite.
 bench-hook:
+    cargo build --release -p jobhook-server
     cargo run --release -p jobhook-benches -- hook
 
 # How fast actions start and finish, against a bare spawn-and-wait loop.
 bench-launch:
+    cargo build --release -p jobhook-server
     cargo run --release -p jobhook-benches -- launch
 
 # What a running child costs in memory.
 bench-children:
+    cargo build --release -p jobhook-server
     cargo run --release -p jobhook-benches -- children
 
 # Small files a second against create, fsync and rename, and a big one down against nginx.
@@ -143,10 +146,12 @@ bench-kube:
 
 # Operations inside the server, from launch to SUCCESS, against SQLite's commits and a bare handler.
 bench-operations:
+    cargo build --release -p jobhook-server
     cargo run --release -p jobhook-benches -- operations
 
 # What a million actions that wait for their time cost.
 bench-scheduled:
+    cargo build --release -p jobhook-server
     cargo run --release -p jobhook-benches -- scheduled
 
 # What the release wheel costs a program in Python, against `requests`: `./just bench-python`, or with the path of a job.py written for Webda; `--only log` for one part.
