@@ -8,9 +8,9 @@
 //! ```
 //!
 //! One loop owns the order, on a thread of its own: a store may wait for its disk there, and it
-//! waits for [company]. A [claim that stands](StandingClaim) goes along with the first batch that brings something to
-//! take, so an action is stored and taken in one commit. Data that the store refuses halves the
-//! batch until the culprit stands alone; a store that fails, fails all of it.
+//! waits for [company]. A [claim that stands](StandingClaim) goes along with the first batch that
+//! brings something to take, so an action is stored and taken in one commit. Data that the store
+//! refuses halves the batch until the culprit stands alone; a store that fails, fails all of it.
 
 mod company;
 mod standing;

@@ -1,8 +1,9 @@
 //! Listens, and ends in good order.
 //!
 //! HTTP/1.1 and HTTP/2 without TLS share one port. A connection has a bounded time for the
-//! head of a request, and one that takes nothing of what is sent for long is cut; when the server shuts down each finishes what it is at, streams end,
-//! and whoever takes longer than the grace is cut.
+//! head of a request, and one that takes nothing of what is sent for long is cut. When the server
+//! shuts down each finishes what it is at, streams end, and whoever takes longer than the grace is
+//! cut.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

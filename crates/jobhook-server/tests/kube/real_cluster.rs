@@ -4,8 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ::kube::api::{ApiResource, DynamicObject};
 use ::kube::config::{KubeConfigOptions, Kubeconfig};
-use ::kube::{Client, Config};
+use ::kube::runtime::{WatchStreamExt, watcher};
+use ::kube::{Api, Client, Config};
+use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -23,13 +26,21 @@ pub(crate) struct RealCluster {
     namespace: std::sync::OnceLock<String>,
 }
 
+/// The API group of a resource.
+fn group(resource: &str) -> &'static str {
+    match resource {
+        "jobs" | "cronjobs" => "batch",
+        _ => "",
+    }
+}
+
 /// Where the objects of a resource are.
 fn path(resource: &str, namespace: &str) -> String {
-    let group = match resource {
-        "jobs" | "cronjobs" => "apis/batch/v1",
-        _ => "api/v1",
+    let api = match group(resource) {
+        "" => "api/v1".to_owned(),
+        group => format!("apis/{group}/v1"),
     };
-    format!("/{group}/namespaces/{namespace}/{resource}")
+    format!("/{api}/namespaces/{namespace}/{resource}")
 }
 
 impl RealCluster {
@@ -136,15 +147,32 @@ impl RealCluster {
         found: impl Fn(&[Value]) -> Option<T>,
     ) -> T {
         let deadline = Instant::now() + PATIENCE;
+        let mut changes = std::pin::pin!(self.changes(resource, namespace));
         loop {
             if let Some(found) = found(&self.objects(resource, namespace)) {
                 return found;
             }
-            assert!(Instant::now() < deadline, "never: {what}");
-            // So that the API server has something else to do as well.
-            let pause = async { tokio::time::sleep(Duration::from_millis(100)).await };
-            self.runtime.block_on(pause);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let change = async { tokio::time::timeout(left, changes.next()).await };
+            assert!(self.runtime.block_on(change).is_ok(), "never: {what}");
         }
+    }
+
+    /// Tells that there may be a change: also what is there at first, and that it cannot be told for now.
+    fn changes(&self, resource: &str, namespace: &str) -> impl Stream<Item = ()> + use<> {
+        let group = group(resource);
+        let resource = ApiResource {
+            group: group.to_owned(),
+            version: "v1".to_owned(),
+            api_version: format!("{group}/v1").trim_start_matches('/').to_owned(),
+            // Only paths are made of it, and those have the plural.
+            kind: resource.to_owned(),
+            plural: resource.to_owned(),
+        };
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let events = watcher(api, watcher::Config::default()).default_backoff();
+        events.map(drop)
     }
 }
 

@@ -18,6 +18,10 @@ use crate::Error;
 /// How many bytes are handed over at once: to wake a thread costs more than to take a small piece.
 const LOAD: usize = 512 * 1024;
 
+/// A piece counts for at least so many bytes: what keeps it takes memory too, and a server may send
+/// one byte at a time.
+const LEAST: usize = 4 * 1024;
+
 /// How many loads may wait for the disk, and how many to be hashed.
 const LOADS: usize = 4;
 
@@ -28,7 +32,7 @@ const APART: u64 = 1024 * 1024;
 pub(crate) struct Arrival {
     /// Until that is all.
     loads: Option<mpsc::Sender<Load>>,
-    /// What is not handed over yet, and how many bytes that are.
+    /// What is not handed over yet, and how much of a load that is.
     gathered: Load,
     weight: usize,
     keeping: JoinHandle<Result<Arrived, Error>>,
@@ -85,7 +89,7 @@ impl Arrival {
     /// Takes what came next. `false` if it cannot be kept: then [`Arrival::end`] tells why.
     pub(crate) async fn take(&mut self, piece: Bytes) -> bool {
         self.offset += piece.len() as u64;
-        self.weight += piece.len();
+        self.weight += piece.len().max(LEAST);
         self.gathered.push(piece);
         self.weight < LOAD || self.hand_over().await
     }
@@ -226,5 +230,36 @@ impl Digester {
             Digester::Sha256(digester) => Sum::Sha256(digester.finish()),
             Digester::Md5(digester) => Sum::Md5(digester.finish()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jobhook_protocol::file;
+
+    use super::*;
+
+    /// Once each byte of half a MiB was kept for itself, at 32 bytes apiece.
+    #[tokio::test]
+    async fn bytes_that_come_one_by_one_are_handed_over_in_small_loads() {
+        let content = b"x".repeat(3 * LOAD / LEAST + 7);
+        let mut sha256 = Sha256Digester::new();
+        sha256.update(&content);
+        let map = FileMap {
+            hash: Md5Digester::new().finish(),
+            mimetype: file::OCTET_STREAM.to_owned(),
+            metadata: file::no_metadata(),
+            name: None,
+            size: None,
+            sha256: Some(sha256.finish()),
+        };
+        let mut arrival = Arrival::begin(&map, None);
+        for byte in content.chunks(1) {
+            assert!(arrival.take(Bytes::copy_from_slice(byte)).await);
+            assert!(arrival.gathered.len() < LOAD / LEAST);
+        }
+        let arrived = arrival.end().await.unwrap();
+        assert_eq!(arrived.compare(&map), Ok(()));
+        assert!(matches!(arrived.kept, Kept::Memory(kept) if kept == content));
     }
 }

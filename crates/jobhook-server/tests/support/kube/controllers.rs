@@ -21,6 +21,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let next = next.unwrap_or(Duration::from_secs(60));
         tokio::select! {
             _ = moved.changed() => {}
+            // Time itself is the event: a grace, a deadline or a time to live of Kubernetes is over.
             () = tokio::time::sleep(next) => {}
         }
     }

@@ -96,6 +96,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             shared.with(|state| state.requests.answered(place, status.code));
             return Ok(refusal(status));
         }
+        // What is tested is a server that takes so long; nobody waits here for anything else.
         Some(Fault::Slow(delay)) => tokio::time::sleep(*delay).await,
         Some(Fault::CutBefore) => return Err(Cut),
         _ => {}
