@@ -25,7 +25,7 @@ demo: build wheel
     examples/demo.sh
 
 # Everything that CI runs; run it before you push.
-test: lint test-rust doctest vectors test-python examples interop
+test: lint test-rust doctest vectors test-python test-python-kube examples interop
 
 # Unit and integration tests, also those that end a process at a named step. Arguments go to nextest: `./just test-rust -E 'package(jobhook-engine)'`.
 [positional-arguments]
@@ -38,7 +38,12 @@ test-python *args: python-tools wheel build
     cd python && ruff format --check . && ruff check . && \
         mypy --package jobhook && mypy tests && stubtest jobhook._jobhook && pyright && pytest "$@"
 
-# The scenarios of Kubernetes on the cluster that KUBECONFIG names, in namespaces that they create and delete. JOBHOOK_TEST_IMAGE, JOBHOOK_TEST_JOB_IMAGE, JOBHOOK_TEST_HOOK_URL and JOBHOOK_TEST_POD_PATCH: see crates/jobhook-server/tests/kube/cluster.rs. Arguments go to nextest.
+# Actions in Python as Jobs of a cluster, with the wheel.
+test-python-kube: tools python-tools wheel build
+    JOBHOOK_TEST_PYTHON={{ quote(python) }} cargo nextest run --workspace --features jobhook-server/crash-points,jobhook/tracing \
+        --run-ignored only -E 'test(/^scenarios::python::/)'
+
+# The scenarios of Kubernetes on the cluster that KUBECONFIG names, in namespaces that they create and delete. JOBHOOK_TEST_IMAGE, JOBHOOK_TEST_JOB_IMAGE, JOBHOOK_TEST_PYTHON_IMAGE, JOBHOOK_TEST_HOOK_URL and JOBHOOK_TEST_POD_PATCH: see crates/jobhook-server/tests/kube/cluster.rs. Arguments go to nextest.
 [positional-arguments]
 test-kube *args: tools
     #!/bin/sh
@@ -57,6 +62,11 @@ test-kube *args: tools
     }
     kube -E 'test(/^scenarios::/)' "$@"
     code=$?
+    if [ -n "$JOBHOOK_TEST_PYTHON_IMAGE" ]; then
+        kube --run-ignored only -E 'test(/^scenarios::python::/)' "$@" || code=$?
+    else
+        echo "JOBHOOK_TEST_PYTHON_IMAGE is not set: the scenarios in Python are not run" >&2
+    fi
     kube --run-ignored only -E 'test(=scenarios::no_namespace_of_a_test_is_left)' || code=$?
     exit $code
 
@@ -113,53 +123,46 @@ fuzz seconds="60":
         --target "$(rustc -vV | sed -n 's/^host: //p')" --bin file-paths -- \
         -max_total_time={{ seconds }} -max_len=600 -artifact_prefix="$folder/found/" "$folder/corpus"
 
+# Both as they are shipped: the server is measured as people install it.
+[private]
+bench name *args:
+    cargo build --profile dist -p jobhook-server
+    cargo run --profile dist -p jobhook-benches -- {{ name }} {{ args }}
+
+[private]
+nginx:
+    @command -v nginx >/dev/null || { echo "nginx is missing, which it is measured against: apt-get install nginx-light" >&2; exit 69; }
+
 # How many status reports the server takes, against a bare handler and bare SQLite.
-bench-hook:
-    cargo build --release -p jobhook-server
-    cargo run --release -p jobhook-benches -- hook
+bench-hook: (bench "hook")
 
 # How fast actions start and finish, against a bare spawn-and-wait loop.
-bench-launch:
-    cargo build --release -p jobhook-server
-    cargo run --release -p jobhook-benches -- launch
+bench-launch: (bench "launch")
 
 # What a running child costs in memory.
-bench-children:
-    cargo build --release -p jobhook-server
-    cargo run --release -p jobhook-benches -- children
+bench-children: (bench "children")
 
 # Small files a second against create, fsync and rename, and a big one down against nginx.
-bench-files:
-    @command -v nginx >/dev/null || { echo "nginx is missing, which it is measured against: apt-get install nginx-light" >&2; exit 69; }
-    cargo build --release -p jobhook-server
-    cargo run --release -p jobhook-benches -- files
+bench-files: nginx (bench "files")
 
 # What memory server and clients need to move a file of so many GiB up and down, four times; it takes five times the room on the disk of TMPDIR.
-bench-big-file gib="4":
-    cargo build --release -p jobhook-server
-    cargo run --release -p jobhook-benches -- big-file {{ gib }}
+bench-big-file gib="4": (bench "big-file" gib)
 
 # 500 actions at once on a Kubernetes cluster: creation rate, watches, memory, verdicts.
-bench-kube:
-    cargo build --release -p jobhook-server
-    cargo run --release -p jobhook-benches -- kube
+bench-kube: (bench "kube")
 
 # Operations inside the server, from launch to SUCCESS, against SQLite's commits and a bare handler.
-bench-operations:
-    cargo build --release -p jobhook-server
-    cargo run --release -p jobhook-benches -- operations
+bench-operations: (bench "operations")
 
 # What a million actions that wait for their time cost.
-bench-scheduled:
-    cargo build --release -p jobhook-server
-    cargo run --release -p jobhook-benches -- scheduled
+bench-scheduled: (bench "scheduled")
 
 # What the release wheel costs a program in Python, against `requests`: `./just bench-python`, or with the path of a job.py written for Webda; `--only log` for one part.
 [positional-arguments]
 bench-python *args: wheels bench-environment
-    cargo build --quiet --release -p jobhook-benches
+    cargo build --quiet --profile dist -p jobhook-benches
     cd {{ quote(invocation_directory()) }} && \
-        {{ bench_python }} {{ quote(justfile_directory() / "benches/python/bench.py") }} --benches {{ quote(target / "release/jobhook-benches") }} "$@"
+        {{ bench_python }} {{ quote(justfile_directory() / "benches/python/bench.py") }} --benches {{ quote(target / "dist/jobhook-benches") }} "$@"
 
 # The release wheels `jobhook` and `jobhook-server` for Linux with glibc 2.17 or newer, into the target folder's release-wheels/. For another machine: `rustup target add aarch64-unknown-linux-gnu`, `./just wheels aarch64`.
 wheels arch=arch(): release-tools

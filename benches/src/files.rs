@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use jobhook_protocol::{Digester, JobEnvironment, Sha256Digester, sign_v1};
 use md5::{Digest, Md5};
+use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::client::Client;
@@ -36,9 +37,14 @@ const MIB: f64 = (1 << 20) as f64;
 pub(crate) async fn run() -> anyhow::Result<()> {
     println!("round  files/s  written files/s  ratio");
     let mut ratios = Vec::new();
+    // What is deleted between the rounds would slow down the next: ext4 without a journal looks
+    // past every inode that was freed within the last minute, each time it needs one.
+    let mut kept = Vec::new();
     for round in 1..=ROUNDS {
-        let jobhook = small_files().await?;
-        let written = tokio::task::spawn_blocking(written_files).await??;
+        let (jobhook, folder) = small_files().await?;
+        kept.push(folder);
+        let (written, folder) = tokio::task::spawn_blocking(written_files).await??;
+        kept.push(folder);
         let ratio = jobhook / written;
         println!("{round:>5}  {jobhook:>7.0}  {written:>15.0}  {ratio:>5.2}");
         ratios.push(ratio);
@@ -47,6 +53,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         "median ratio to create, fsync and rename: {:.2}",
         median(ratios)
     );
+    drop(kept);
 
     let (md5, sha256) = tokio::task::spawn_blocking(sums).await?;
     println!("one stream of MD5 {md5:.0} MiB/s, of SHA-256 {sha256:.0} MiB/s");
@@ -73,8 +80,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Small files a second, from a job of the server.
-async fn small_files() -> anyhow::Result<f64> {
+/// Small files a second, from a job of the server; and where they lie.
+async fn small_files() -> anyhow::Result<(f64, TempDir)> {
     let binary = std::env::current_exe()?;
     let server = Server::start(&format!(
         "[files]\nobject_files = 1000000\nmin_free = 0\n\
@@ -95,10 +102,10 @@ async fn small_files() -> anyhow::Result<f64> {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
-    server.stop().await?;
-    action["results"]
-        .as_f64()
-        .with_context(|| format!("a rate in {action}"))
+    let folder = server.stop_and_keep().await?;
+    let rate = action["results"].as_f64();
+    let rate = rate.with_context(|| format!("a rate in {action}"))?;
+    Ok((rate, folder))
 }
 
 /// The job: leaves small files for a while, and reports how many a second.
@@ -178,8 +185,8 @@ async fn ask(
 }
 
 /// Files a second that threads write: created, synchronised, renamed, their directory
-/// synchronised.
-fn written_files() -> anyhow::Result<f64> {
+/// synchronised; and where they lie.
+fn written_files() -> anyhow::Result<(f64, TempDir)> {
     let folder = tempfile::tempdir()?;
     let begin = Instant::now();
     let threads: Vec<_> = (0..CONNECTIONS)
@@ -192,7 +199,7 @@ fn written_files() -> anyhow::Result<f64> {
     for thread in threads {
         written += thread.join().ok().context("a thread that ends")??;
     }
-    Ok(written as f64 / begin.elapsed().as_secs_f64())
+    Ok((written as f64 / begin.elapsed().as_secs_f64(), folder))
 }
 
 fn write_for_a_while(directory: &Path, number: usize, begin: Instant) -> anyhow::Result<u64> {
@@ -239,7 +246,7 @@ pub(crate) fn print_sums() -> anyhow::Result<()> {
 }
 
 /// A server that has a big file, the path of it, and a folder that has the same.
-async fn with_a_big_file() -> anyhow::Result<(Server, String, tempfile::TempDir)> {
+async fn with_a_big_file() -> anyhow::Result<(Server, String, TempDir)> {
     let folder = tempfile::tempdir()?;
     let big = folder.path().join("big");
     let mut file = File::create(&big)?;

@@ -31,7 +31,7 @@ impl Server {
         std::fs::write(&file, config)?;
         ensure!(
             binary.exists(),
-            "{} is missing: cargo build --release -p jobhook-server",
+            "{} is missing: cargo build --profile dist -p jobhook-server",
             binary.display()
         );
         let mut child = Command::new(binary)
@@ -70,9 +70,14 @@ impl Server {
     }
 
     /// Ends it.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stop_and_keep().await.map(drop)
+    }
+
+    /// Ends it; its files are gone with what is returned.
+    pub(crate) async fn stop_and_keep(mut self) -> anyhow::Result<tempfile::TempDir> {
         self.child.kill().await?;
-        Ok(())
+        Ok(self.folder)
     }
 }
 

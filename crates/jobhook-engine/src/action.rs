@@ -109,7 +109,30 @@ pub struct Action {
     pub open: bool,
 }
 
+/// What decides whether an action's job may use files: the action without what may be large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Where the action stands.
+    pub status: Status,
+    /// The attempt that is next, under way, or was the last.
+    pub attempt: u32,
+    /// Whether that attempt is open.
+    pub open: bool,
+    /// What its job may do with files that are not its own.
+    pub grants: Vec<GrantBody>,
+}
+
 impl Action {
+    /// The part of it that decides on files.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            status: self.status,
+            attempt: self.attempt,
+            open: self.open,
+            grants: self.grants.clone(),
+        }
+    }
+
     /// The bytes of what may be large: arguments, results, details and the error's message.
     pub fn weight(&self) -> usize {
         let parts = [&self.arguments, &self.results, &self.status_details];

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use jobhook_protocol::{Md5Sum, Sha256Sum};
 
-use crate::action::{Action, ActionId};
+use crate::action::{Action, ActionId, Standing};
 use crate::attempt::{Attempt, AttemptRef};
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
@@ -61,6 +61,10 @@ impl Store for MemoryStore {
 
     async fn action(&self, id: ActionId) -> Result<Option<Action>, StoreError> {
         Ok(self.tables().actions.get(&id).cloned())
+    }
+
+    async fn standing(&self, id: ActionId) -> Result<Option<Standing>, StoreError> {
+        Ok(self.tables().actions.get(&id).map(Action::standing))
     }
 
     async fn attempts(&self, id: ActionId) -> Result<Vec<Attempt>, StoreError> {

@@ -12,7 +12,7 @@ use std::fmt;
 use async_trait::async_trait;
 use jobhook_protocol::{Md5Sum, Sha256Sum, Status};
 
-use crate::action::{Action, ActionId};
+use crate::action::{Action, ActionId, Standing};
 use crate::attempt::{Attempt, AttemptRef};
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
@@ -36,6 +36,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Reads one action.
     async fn action(&self, id: ActionId) -> Result<Option<Action>, StoreError>;
+
+    /// Reads the part of an action that decides on files. It is asked before each transfer, and
+    /// takes the same time however large the action is.
+    async fn standing(&self, id: ActionId) -> Result<Option<Standing>, StoreError>;
 
     /// Reads the attempts of an action, oldest first.
     async fn attempts(&self, id: ActionId) -> Result<Vec<Attempt>, StoreError>;

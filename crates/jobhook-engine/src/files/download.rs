@@ -66,7 +66,7 @@ impl Files {
         let Purpose::Get(get) = self.unseal(token)? else {
             return Err(FilesError::InvalidToken);
         };
-        self.open_action(get.by.into()).await?;
+        self.is_open(get.by.into()).await?;
         self.file(&get.from.into(), get.index).await
     }
 

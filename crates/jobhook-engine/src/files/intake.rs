@@ -7,14 +7,13 @@
 //! ```
 
 use bytes::Bytes;
-use jobhook_protocol::{Digester, Digests, Sha256Sum};
+use jobhook_protocol::{Digester, Digests, Sha256Sum, Status};
 use tokio::task::JoinHandle;
 
 use super::Files;
 use super::error::{FilesError, unexpected};
 use super::room::Share;
 use super::token::{By, Purpose, Put};
-use crate::action::Action;
 use crate::attempt::AttemptRef;
 use crate::blob::{BlobError, BlobName, BlobWriter};
 use crate::file::{Content, Origin, Staged};
@@ -128,28 +127,28 @@ impl Files {
 
     /// Whether the job of an attempt may still leave something.
     async fn may_speak(&self, by: AttemptRef) -> Result<(), FilesError> {
-        let action = self.open_action(by).await?;
-        if action.status.is_final() {
-            return Err(Refusal::AlreadyFinal(action.status).into());
+        let status = self.is_open(by).await?;
+        if status.is_final() {
+            return Err(Refusal::AlreadyFinal(status).into());
         }
         Ok(())
     }
 
-    /// The action of an attempt that is not over.
-    pub(super) async fn open_action(&self, by: AttemptRef) -> Result<Action, FilesError> {
-        let store = &self.0.store;
-        let action = store.action(by.action).await?.ok_or(Refusal::NotFound)?;
-        let attempts = store.last_attempts(&[by.action]).await?;
-        let newest = attempts.first().ok_or(Refusal::NotFound)?;
-        let own = by.number;
-        if newest.at.number > own {
-            let current = newest.at.number;
-            return Err(FilesError::Over(Disbelief::Superseded { own, current }));
+    /// Makes sure that an attempt is not over; answers where its action stands.
+    pub(super) async fn is_open(&self, by: AttemptRef) -> Result<Status, FilesError> {
+        let standing = self.0.store.standing(by.action).await?;
+        let standing = standing.ok_or(Refusal::NotFound)?;
+        let (own, current) = (by.number, standing.attempt);
+        if standing.open && current == own {
+            return Ok(standing.status);
         }
-        if !newest.is_open() {
-            return Err(FilesError::Over(Disbelief::Closed { own }));
-        }
-        Ok(action)
+        // The next attempt has its number before it begins.
+        let has_begun = standing.open || standing.status.is_final();
+        Err(FilesError::Over(if current > own && has_begun {
+            Disbelief::Superseded { own, current }
+        } else {
+            Disbelief::Closed { own }
+        }))
     }
 
     /// Whether one file may have so many bytes.

@@ -2,13 +2,12 @@
 //! `UP-11`, `UP-13`, `UP-14`).
 
 use jobhook_protocol::file::OCTET_STREAM;
-use jobhook_protocol::{Access, Md5Sum, Sha256Sum, UploadRequest};
+use jobhook_protocol::{Access, Md5Sum, Sha256Sum, Status, UploadRequest};
 
 use super::error::{FilesError, unexpected};
 use super::rights::{Allowed, Target};
 use super::token::{By, Purpose, Put, Receipt};
 use super::{Files, token};
-use crate::action::Action;
 use crate::attempt::AttemptRef;
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
@@ -54,9 +53,9 @@ impl Files {
         request: UploadRequest,
     ) -> Result<Opened, FilesError> {
         let by = proven.attempt();
-        let (action, allowed) = self.allowed(by, target, Access::Write).await?;
-        if action.status.is_final() {
-            return Err(Refusal::AlreadyFinal(action.status).into());
+        let (status, allowed) = self.allowed(by, target, Access::Write).await?;
+        if status.is_final() {
+            return Err(Refusal::AlreadyFinal(status).into());
         }
         let needs_signature = !matches!(request, UploadRequest::Handshake { .. });
         if needs_signature && !proven.is_signed() {
@@ -100,18 +99,18 @@ impl Files {
         }
     }
 
-    /// The property that a job may use, with its action.
+    /// The property that a job may use, with where its action stands.
     pub(super) async fn allowed(
         &self,
         by: AttemptRef,
         target: Target<'_>,
         wanted: Access,
-    ) -> Result<(Action, Allowed), FilesError> {
-        let action = self.0.store.action(by.action).await?;
-        let action = action.ok_or(FilesError::NotFound)?;
+    ) -> Result<(Status, Allowed), FilesError> {
+        let standing = self.0.store.standing(by.action).await?;
+        let standing = standing.ok_or(FilesError::NotFound)?;
         let stores = &self.0.settings.stores;
-        let allowed = target.allowed(stores, by.action, &action.grants, wanted)?;
-        Ok((action, allowed))
+        let allowed = target.allowed(stores, by.action, &standing.grants, wanted)?;
+        Ok((standing.status, allowed))
     }
 
     /// The one content that has these hashes, and this size if it was announced. The challenge

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jobhook_protocol::{Md5Sum, Sha256Sum};
 
-use crate::action::{Action, ActionId};
+use crate::action::{Action, ActionId, Standing};
 use crate::attempt::Attempt;
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
@@ -62,6 +62,10 @@ impl<P: Probe> Store for ProbedStore<P> {
 
     async fn action(&self, id: ActionId) -> Result<Option<Action>, StoreError> {
         self.store.action(id).await
+    }
+
+    async fn standing(&self, id: ActionId) -> Result<Option<Standing>, StoreError> {
+        self.store.standing(id).await
     }
 
     async fn attempts(&self, id: ActionId) -> Result<Vec<Attempt>, StoreError> {

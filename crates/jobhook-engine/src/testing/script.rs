@@ -245,6 +245,7 @@ async fn read(store: &dyn Store, now: Timestamp) -> Held {
     let (mut attempts, mut lines) = (Vec::new(), BTreeMap::new());
     for (id, listed) in ids.iter().zip(&actions) {
         assert_eq!(store.action(*id).await.unwrap().as_ref(), Some(listed));
+        assert_eq!(store.standing(*id).await.unwrap(), Some(listed.standing()));
         attempts.extend(store.attempts(*id).await.unwrap());
         lines.insert(*id, store.lines(*id, 0, usize::MAX).await.unwrap());
     }

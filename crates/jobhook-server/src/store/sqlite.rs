@@ -46,7 +46,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jobhook_engine::action::{Action, ActionId};
+use jobhook_engine::action::{Action, ActionId, Standing};
 use jobhook_engine::attempt::Attempt;
 use jobhook_engine::blob::BlobName;
 use jobhook_engine::clock::Timestamp;
@@ -143,6 +143,12 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn standing(&self, id: ActionId) -> Result<Option<Standing>, StoreError> {
+        self.readers
+            .glance(move |connection| read::standing(connection, id))
+            .await
+    }
+
     async fn attempts(&self, id: ActionId) -> Result<Vec<Attempt>, StoreError> {
         self.readers
             .read(move |connection| read::attempts(connection, id))
@@ -212,20 +218,20 @@ impl Store for SqliteStore {
 
     async fn contents(&self, md5: Md5Sum, challenge: Md5Sum) -> Result<Vec<Content>, StoreError> {
         self.readers
-            .read(move |connection| files::contents(connection, md5, challenge))
+            .glance(move |connection| files::contents(connection, md5, challenge))
             .await
     }
 
     async fn content(&self, sha256: Sha256Sum) -> Result<Option<Content>, StoreError> {
         self.readers
-            .read(move |connection| files::content(connection, sha256))
+            .glance(move |connection| files::content(connection, sha256))
             .await
     }
 
     async fn staged(&self, blob: &BlobName) -> Result<Option<Staged>, StoreError> {
         let blob = blob.clone();
         self.readers
-            .read(move |connection| files::staged(connection, &blob))
+            .glance(move |connection| files::staged(connection, &blob))
             .await
     }
 
@@ -236,7 +242,7 @@ impl Store for SqliteStore {
     async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError> {
         let at = at.clone();
         self.readers
-            .read(move |connection| files::object(connection, &at))
+            .glance(move |connection| files::object(connection, &at))
             .await
     }
 
@@ -255,7 +261,7 @@ impl Store for SqliteStore {
     async fn file(&self, at: &PropertyRef, index: u64) -> Result<Option<File>, StoreError> {
         let at = at.clone();
         self.readers
-            .read(move |connection| files::file(connection, &at, index))
+            .glance(move |connection| files::file(connection, &at, index))
             .await
     }
 

@@ -7,6 +7,8 @@
 //! - `JOBHOOK_TEST_JOB_IMAGE`: one that holds the `jobhook` binary, on its `PATH`.
 //! - `JOBHOOK_TEST_HOOK_URL`: the server's address as pods see it, `http://HOST:PORT`. The server
 //!   listens on that port, on every address of this machine.
+//! - `JOBHOOK_TEST_PYTHON_IMAGE`: one whose `python3` has the wheel `jobhook`; without it the
+//!   scenarios in Python are not run.
 //! - `JOBHOOK_TEST_POD_PATCH`: JSON that is merged into the specification of every pod. An entry of
 //!   its `containers` counts for the container of that name, or without a name for all of them.
 
@@ -45,6 +47,7 @@ pub(crate) struct Pod {
 enum Image {
     WithShell,
     WithJobhook,
+    WithWheel,
     Named(String),
 }
 
@@ -119,18 +122,25 @@ impl Cluster {
                     "this scenario speaks to the hook: set JOBHOOK_TEST_JOB_IMAGE to an image that holds `jobhook`",
                 ),
             },
+            Image::WithWheel => match &self.side {
+                Side::Fake(_) => "python".to_owned(),
+                Side::Real(_) => variable("JOBHOOK_TEST_PYTHON_IMAGE").expect(
+                    "this scenario is in Python: set JOBHOOK_TEST_PYTHON_IMAGE to an image whose `python3` has the wheel `jobhook`",
+                ),
+            },
             Image::Named(image) => image.clone(),
         };
         let mut text = format!(
-            "[runners.{name}]\ntype = \"KubeRunner\"\nactions = [\"{name}\"]\nconfig = {}\nnamespace = {}\n",
+            "[runners.{name}]\ntype = \"KubeRunner\"\nactions = [{name}]\nconfig = {}\nnamespace = {}\n",
             quoted(&self.kubeconfig().display().to_string()),
             quoted(&self.namespace),
+            name = quoted(name),
         );
         if let Some(url) = self.hook_url() {
             text.push_str(&format!("hook_url = {}\n", quoted(&url)));
         } else if matches!(
             (&pod.image, &self.side),
-            (Image::WithJobhook, Side::Real(_))
+            (Image::WithJobhook | Image::WithWheel, Side::Real(_))
         ) {
             panic!(
                 "this scenario speaks to the hook: set JOBHOOK_TEST_HOOK_URL to the server's address as pods see it"
@@ -289,6 +299,17 @@ impl Pod {
             _ => JOBHOOK,
         };
         Pod::new(Image::WithJobhook, &[&[program], arguments].concat())
+    }
+
+    /// One that runs Python with the wheel.
+    pub(crate) fn python(script: &str) -> Pod {
+        let python = match variable("JOBHOOK_TEST_CLUSTER").as_deref() {
+            Some("real") => "python3".to_owned(),
+            _ => variable("JOBHOOK_TEST_PYTHON").expect(
+                "this scenario is in Python: set JOBHOOK_TEST_PYTHON to a `python3` that has the wheel, as `./just test-python-kube` does",
+            ),
+        };
+        Pod::new(Image::WithWheel, &[&python, "-c", script])
     }
 
     /// One of another image.

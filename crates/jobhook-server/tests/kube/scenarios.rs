@@ -3,6 +3,7 @@
 mod crashes;
 mod hook;
 mod outcomes;
+mod python;
 mod restarts;
 mod secrets;
 mod shapes;

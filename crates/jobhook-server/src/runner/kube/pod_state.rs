@@ -40,6 +40,8 @@ pub(super) struct PodState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Logging {
     pub(super) container: String,
+    /// Whether it comes before the others: an init container.
+    pub(super) is_init: bool,
     /// Whether nothing is added any more.
     pub(super) ended: bool,
 }
@@ -157,7 +159,13 @@ impl PodState {
             state.is_some_and(|state| state.terminated.is_some())
         };
         let all_ended = !containers.is_empty() && containers.iter().all(has_ended);
-        let logging = containers.iter().chain(&init).filter_map(logging).collect();
+        let logging = (init.iter().filter_map(|status| logging(status, true)))
+            .chain(
+                containers
+                    .iter()
+                    .filter_map(|status| logging(status, false)),
+            )
+            .collect();
         PodState {
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
@@ -327,7 +335,7 @@ fn unscheduled(conditions: &[PodCondition]) -> Option<String> {
     ))
 }
 
-fn logging(status: &ContainerStatus) -> Option<Logging> {
+fn logging(status: &ContainerStatus, is_init: bool) -> Option<Logging> {
     let state = status.state.as_ref()?;
     let ended = state.terminated.is_some();
     let never_ran = state
@@ -337,6 +345,7 @@ fn logging(status: &ContainerStatus) -> Option<Logging> {
     let has_log = (ended || state.running.is_some()) && !never_ran;
     has_log.then(|| Logging {
         container: status.name.clone(),
+        is_init,
         ended,
     })
 }

@@ -296,7 +296,8 @@ impl<'c> Watching<'c> {
         Ok(())
     }
 
-    /// Reads the logs that there are; of those containers only that the Job asks for.
+    /// Reads the logs that there are; of those containers only that the Job asks for. What came
+    /// before the others is read to its end first, so that the lines are in that order.
     fn start_logs(&mut self, seen: &Seen, pod: &PodState, deleted: bool) {
         if self.course.shared.config.logs == LogSource::Hook {
             return;
@@ -335,6 +336,9 @@ impl<'c> Watching<'c> {
             if logging.ended || deleted {
                 log.ended
                     .send_if_modified(|ended| !std::mem::replace(ended, true));
+            }
+            if logging.is_init && logging.ended && !log.done {
+                break;
             }
         }
         if deleted {

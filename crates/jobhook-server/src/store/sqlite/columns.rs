@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use jobhook_engine::action::{Action, ActionId, LogMeter, TimeoutKind, Timeouts};
+use jobhook_engine::action::{Action, ActionId, LogMeter, Standing, TimeoutKind, Timeouts};
 use jobhook_engine::attempt::{Attempt, AttemptRef};
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::log::LogLine;
@@ -248,6 +248,16 @@ pub(super) fn action(row: &mut Reader<'_>) -> Result<(Action, i64), StoreError> 
     action.operation = row.get()?;
     action.schedule = row.get()?;
     Ok((action, row.get()?))
+}
+
+/// Reads what decides on files: status, attempt, open, grants.
+pub(super) fn standing(row: &mut Reader<'_>) -> Result<Standing, StoreError> {
+    Ok(Standing {
+        status: status(row.get()?)?,
+        attempt: row.number()?,
+        open: row.get()?,
+        grants: row.json()?.unwrap_or_default(),
+    })
 }
 
 /// Reads an attempt.

@@ -1,6 +1,6 @@
 //! Reading, beside the writer. Each answer is one statement, so it is of one moment.
 
-use jobhook_engine::action::{Action, ActionId};
+use jobhook_engine::action::{Action, ActionId, Standing};
 use jobhook_engine::attempt::Attempt;
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::log::LogLine;
@@ -34,6 +34,8 @@ const ACTION: &str = concat!(
     whole_action!(),
     " FROM actions AS a WHERE a.id = ?"
 );
+const STANDING: &str =
+    "SELECT a.status, a.attempt, a.open, a.grants FROM actions AS a WHERE a.id = ?";
 const ATTEMPTS: &str = concat!(
     "SELECT ",
     attempt_columns!(),
@@ -72,6 +74,14 @@ const LIST_PART: &str =
 
 pub(super) fn action(connection: &Connection, id: ActionId) -> Result<Option<Action>, StoreError> {
     let found = each(connection, ACTION, [id_bytes(&id)], read_action)?;
+    Ok(found.into_iter().next())
+}
+
+pub(super) fn standing(
+    connection: &Connection,
+    id: ActionId,
+) -> Result<Option<Standing>, StoreError> {
+    let found = each(connection, STANDING, [id_bytes(&id)], columns::standing)?;
     Ok(found.into_iter().next())
 }
 
@@ -227,6 +237,15 @@ pub(super) fn statements() -> Vec<String> {
             }
         }
     }
-    let single = [ACTION, ATTEMPTS, LAST_ATTEMPTS, OPEN, LINES, WAKE, EXPIRING];
+    let single = [
+        ACTION,
+        STANDING,
+        ATTEMPTS,
+        LAST_ATTEMPTS,
+        OPEN,
+        LINES,
+        WAKE,
+        EXPIRING,
+    ];
     [lists.as_slice(), &single.map(str::to_owned)].concat()
 }

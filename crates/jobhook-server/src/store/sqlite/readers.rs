@@ -43,8 +43,8 @@ impl Readers {
         blocking(move || idle.read(permit, read)).await
     }
 
-    /// Looks at a few rows that are always in memory, right here where a connection is idle: to
-    /// have another thread do it would take ten times as long.
+    /// Looks up a row or two by their key, right here where a connection is idle: to have another
+    /// thread do it would take ten times as long. What may be large is [read](Self::read).
     pub(super) async fn glance<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
