@@ -126,6 +126,15 @@ fn a_log_that_breaks_off_again_and_again_has_each_line_once() {
     assert_eq!(ended.lines, wanted);
 }
 
+/// It kept the action RUNNING for ever.
+#[test]
+fn a_log_whose_connection_dies_without_a_word_is_read_again_once_its_container_has_ended() {
+    let cluster = cluster();
+    let server = cluster.serve_one(&Pod::sh("echo first; echo second"));
+    fake(&cluster).fail("get", "pods/log", 1, Fault::Silence(0));
+    server.whole(&[]).succeeded(&["first", "second"]);
+}
+
 #[test]
 fn a_stretch_of_a_log_that_the_cluster_threw_away_is_marked() {
     let cluster = cluster();

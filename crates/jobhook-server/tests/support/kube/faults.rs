@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     CutAfter,
     /// It is done, and the connection ends in the body of the answer, after so many bytes.
     CutBody(usize),
+    /// It is done, and after so many bytes of the answer nothing more comes, nor its end.
+    Silence(usize),
 }
 
 #[derive(Debug)]

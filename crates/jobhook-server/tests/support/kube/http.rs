@@ -113,7 +113,8 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     shared.with(|state| state.requests.answered(place, code));
     match fault {
         Some(Fault::CutAfter) => Err(Cut),
-        Some(Fault::CutBody(length)) => Ok(cut_short(answered, length)),
+        Some(Fault::CutBody(length)) => Ok(ended_after(answered, length, cut)),
+        Some(Fault::Silence(length)) => Ok(ended_after(answered, length, std::future::pending)),
         _ => Ok(answered),
     }
 }
@@ -186,28 +187,34 @@ fn streamed(receiver: mpsc::Receiver<Result<Bytes, Cut>>, open: Open) -> Body {
     ))
 }
 
-/// Cuts an answer off after `length` bytes.
-fn cut_short(response: Response<Body>, length: usize) -> Response<Body> {
+/// The end of an answer that is cut off.
+async fn cut() -> axum::Error {
+    // What came before has gone out by then.
+    tokio::task::yield_now().await;
+    axum::Error::new(Cut)
+}
+
+/// Has an answer end after `length` bytes in its own way.
+fn ended_after<E: Future<Output = axum::Error> + Send + 'static>(
+    response: Response<Body>,
+    length: usize,
+    end: fn() -> E,
+) -> Response<Body> {
     let (head, body) = response.into_parts();
     let pieces = stream::unfold(
         (body.into_data_stream(), length, false),
-        |(mut pieces, left, over)| async move {
+        move |(mut pieces, left, over)| async move {
             use futures_util::StreamExt;
             if over {
                 return None;
             }
-            if left == 0 {
-                // What came before has gone out by then.
-                tokio::task::yield_now().await;
-                return Some((Err(axum::Error::new(Cut)), (pieces, 0, true)));
-            }
-            match pieces.next().await {
+            match pieces.next().await.filter(|_| left > 0) {
                 Some(Ok(mut piece)) => {
                     piece.truncate(left);
                     let left = left - piece.len();
                     Some((Ok(piece), (pieces, left, false)))
                 }
-                _ => Some((Err(axum::Error::new(Cut)), (pieces, 0, true))),
+                _ => Some((Err(end().await), (pieces, 0, true))),
             }
         },
     );
