@@ -16,8 +16,9 @@ use crate::config::{Config, Surroundings, listen_address};
 use crate::server::Server;
 
 /// What is logged unless something else is asked for. The scheduler of housekeeping tells
-/// how it was built.
-const LOGGED: &str = "info,tokio_cron_scheduler=warn";
+/// how it was built, and the client of clusters each failure without saying of what: whoever
+/// asked says that.
+const LOGGED: &str = "info,tokio_cron_scheduler=warn,kube_client::client=off";
 
 /// Where a server's configuration and data are.
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::{Cluster, Pod, token};
 use crate::command::JOBHOOK;
-use crate::fake_cluster::FakeCluster;
+use crate::fake_cluster::{FakeCluster, Request};
 use crate::server::{Folder, Server};
 use crate::unshare::unshared;
 
@@ -124,7 +124,7 @@ fn in_a_pod(folder: &Folder, fake: &FakeCluster, front: &Front) -> std::path::Pa
         "#!/bin/sh\n\
          export KUBERNETES_SERVICE_HOST={} KUBERNETES_SERVICE_PORT={}\n\
          exec unshare {options} sh -c \
-         'mount -t tmpfs account /var/run && mkdir -p {ACCOUNT} && cp \"$0\"/* {ACCOUNT} && exec \"$@\"' \
+         'mount -t tmpfs account /var/run && mkdir -p {ACCOUNT} && ln -s \"$0\"/* {ACCOUNT} && exec \"$@\"' \
          '{}' '{JOBHOOK}' \"$@\"\n",
         front.address.ip(),
         front.address.port(),
@@ -135,8 +135,7 @@ fn in_a_pod(folder: &Folder, fake: &FakeCluster, front: &Front) -> std::path::Pa
     program
 }
 
-#[test]
-fn a_server_in_a_pod_finds_its_cluster_its_namespace_and_its_rights() {
+fn serve_in_a_pod() -> (FakeCluster, Front, Server) {
     let fake = FakeCluster::start();
     fake.create_namespace("jobs");
     let front = Front::tls(address_of(&fake));
@@ -145,8 +144,44 @@ fn a_server_in_a_pod_finds_its_cluster_its_namespace_and_its_rights() {
     let folder = Folder::new(&(token() + runner));
     let program = in_a_pod(&folder, &fake, &front);
     let server = Server::start_in(folder, program);
+    (fake, front, server)
+}
+
+#[test]
+fn a_server_in_a_pod_finds_its_cluster_its_namespace_and_its_rights() {
+    let (fake, _front, server) = serve_in_a_pod();
     server.whole(&[]).succeeded(&["inside"]);
     assert_eq!(fake.objects("jobs", "jobs").len(), 1);
+}
+
+/// The client reads it again once a minute.
+#[test]
+fn a_server_in_a_pod_goes_on_with_the_token_that_its_node_has_renewed() {
+    let (fake, _front, server) = serve_in_a_pod();
+    server.whole(&[]).succeeded(&["inside"]);
+    let renewed = fake.offer_token();
+    let account = server.folder.path("account");
+    fs::write(account.join("renewed"), &renewed).unwrap();
+    fs::rename(account.join("renewed"), account.join("token")).unwrap();
+    while fake.token() != renewed {
+        let before = fake.requests().len();
+        // Whoever watches asks again.
+        fake.cut_connections();
+        fake.until_requests("it watches again", |requests| {
+            let watches = |request: &&Request| request.verb == "watch" && request.open;
+            requests[before..].iter().find(watches).map(drop)
+        });
+    }
+    server.whole(&[]).succeeded(&["inside"]);
+    let refused = fake
+        .requests()
+        .iter()
+        .filter(|request| request.code == Some(401))
+        .count();
+    assert_eq!(
+        refused, 0,
+        "none was sent with a token that was not good any more"
+    );
 }
 
 #[test]

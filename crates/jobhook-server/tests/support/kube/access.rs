@@ -14,6 +14,8 @@ const USER: &str = "system:serviceaccount:default:jobhook";
 pub(crate) struct Access {
     /// The one that is good now.
     pub(crate) token: String,
+    /// The one that is good besides, and alone once it was shown.
+    pub(crate) next: Option<String>,
     denied: Vec<(String, String)>,
 }
 
@@ -27,8 +29,11 @@ impl Access {
         self.denied.clear();
     }
 
-    pub(crate) fn authenticate(&self, header: Option<&str>) -> Result<(), Status> {
+    pub(crate) fn authenticate(&mut self, header: Option<&str>) -> Result<(), Status> {
         let token = header.and_then(|header| header.strip_prefix("Bearer "));
+        if token.is_some() && token == self.next.as_deref() {
+            self.token = self.next.take().unwrap_or_default();
+        }
         match token {
             Some(token) if token == self.token => Ok(()),
             _ => Err(Status::unauthorized()),

@@ -105,6 +105,14 @@ impl FakeCluster {
         token
     }
 
+    /// Has another token be good, too, and alone once it was shown: as a node renews those of
+    /// service accounts.
+    pub(crate) fn offer_token(&self) -> String {
+        let token = format!("token-{}", uuid::Uuid::now_v7());
+        self.with(|state| state.access.next = Some(token.clone()));
+        token
+    }
+
     /// Has this token be good again, and no other.
     pub(crate) fn accept_token(&self, token: &str) {
         self.with(|state| state.access.token = token.to_owned());
