@@ -16,6 +16,7 @@
 mod access;
 mod api_error;
 mod cluster;
+mod container_logs;
 mod course;
 mod disruption;
 mod job_state;

@@ -33,6 +33,8 @@ const STOPPED: &str = "it was stopped before its Job was created";
 
 /// How long the calls of one launch may take together: an API server ends each after a minute by itself.
 const LAUNCH: Duration = Duration::from_secs(120);
+/// After what a job waits for was told, something else is told no sooner.
+const NOT_SOONER: Duration = Duration::from_secs(60);
 
 /// What the courses of a runner share.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub(super) struct Course {
     may_have_launched: bool,
     /// When it was last told what the job waits for.
     told_at: Option<Instant>,
+    /// From when on what came too soon after that may be told.
+    untold: Option<Instant>,
 }
 
 /// What is left in the cluster when a course is over.
@@ -122,6 +126,7 @@ impl Course {
             mark,
             may_have_launched: false,
             told_at: None,
+            untold: None,
         }
     }
 
@@ -360,12 +365,18 @@ impl Course {
         .await
     }
 
+    /// When to look again for something that may be told by then, if there was something.
+    pub(super) fn tells_again_at(&mut self) -> Option<Instant> {
+        self.untold.take()
+    }
+
     /// Tells what a job waits for, when that is new; not each time that a count in it changes.
     pub(super) async fn tell_why(&mut self, why: &str) -> Result<(), Unwatched> {
-        const NOT_SOONER: Duration = Duration::from_secs(60);
-        if self.mark.told.as_deref() == Some(why)
-            || self.told_at.is_some_and(|at| at.elapsed() < NOT_SOONER)
-        {
+        if self.mark.told.as_deref() == Some(why) {
+            return Ok(());
+        }
+        if let Some(at) = self.told_at.filter(|at| at.elapsed() < NOT_SOONER) {
+            self.untold = Some(at + NOT_SOONER);
             return Ok(());
         }
         self.told_at = Some(Instant::now());

@@ -19,17 +19,25 @@ pub(super) enum JobEnd {
 
 /// How a Job ended, if it did.
 pub(super) fn end_of(status: &JobStatus) -> Option<JobEnd> {
+    end_by(status, "Complete", "Failed")
+}
+
+/// How a Job ends: decided by its controller, which then ends its pods, and is the end only after that.
+pub(super) fn decided_of(status: &JobStatus) -> Option<JobEnd> {
+    end_of(status).or_else(|| end_by(status, "SuccessCriteriaMet", "FailureTarget"))
+}
+
+fn end_by(status: &JobStatus, well: &str, badly: &str) -> Option<JobEnd> {
     let conditions = status.conditions.as_deref().unwrap_or_default();
-    // `FailureTarget` and `SuccessCriteriaMet` come before, and are no end yet.
     let of = |kind: &str| {
         conditions
             .iter()
             .find(|condition| condition.type_ == kind && condition.status == "True")
     };
-    if of("Complete").is_some() {
+    if of(well).is_some() {
         return Some(JobEnd::Complete);
     }
-    let failed = of("Failed")?;
+    let failed = of(badly)?;
     let reason = failed.reason.as_deref().unwrap_or_default();
     if reason == "DeadlineExceeded" {
         return Some(JobEnd::Deadline);
@@ -144,33 +152,45 @@ pub(super) fn never_began(why: Option<&str>, trouble: Option<Trouble>) -> Ending
     }
 }
 
-/// The main container of a pod.
-pub(super) fn main_of(pod: &Pod) -> Option<String> {
+/// The main container of a pod: the one that is named, if the pod has it, or the first.
+pub(super) fn main_of(pod: &Pod, named: Option<&str>) -> Option<String> {
     let annotations = pod.metadata.annotations.as_ref();
-    let named = annotations.and_then(|annotations| annotations.get(names::MAIN).cloned());
-    let first = || {
-        pod.spec
-            .as_ref()?
-            .containers
-            .first()
-            .map(|container| container.name.clone())
-    };
-    named.or_else(first)
+    let annotated = annotations.and_then(|annotations| annotations.get(names::MAIN));
+    let named = named.or(annotated.map(String::as_str));
+    let containers = &pod.spec.as_ref()?.containers;
+    let found = containers
+        .iter()
+        .find(|container| Some(container.name.as_str()) == named);
+    let main = found.or_else(|| containers.first())?;
+    Some(main.name.clone())
 }
 
-/// Why a Job has no pod, as its events tell; `None` if they do not, or may not be read.
-pub(super) async fn why_no_pod(cluster: &Cluster, job: &str) -> Option<String> {
-    let of_job = ListParams::default().fields(&format!(
-        "involvedObject.kind=Job,involvedObject.name={job}"
+/// What nobody tells the reason of, but in events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mute {
+    /// A Job of this name has no pod.
+    Job(String),
+    /// A pod of this name does not begin.
+    Pod(String),
+}
+
+/// Why nothing goes on, as events tell; `None` if they do not, or may not be read.
+pub(super) async fn why(cluster: &Cluster, mute: &Mute) -> Option<String> {
+    let (kind, name, what) = match mute {
+        Mute::Job(name) => ("Job", name, "no pod can be made"),
+        Mute::Pod(name) => ("Pod", name, "its pod cannot begin"),
+    };
+    let about = ListParams::default().fields(&format!(
+        "involvedObject.kind={kind},involvedObject.name={name}"
     ));
-    let events = cluster.events().list(&of_job).await.ok()?;
+    let events = cluster.events().list(&about).await.ok()?;
     let failed = events
         .items
         .into_iter()
         .filter(|event| event.type_.as_deref() == Some("Warning"));
     let last = failed.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
     let message = last.message.filter(|message| !message.is_empty());
-    Some(format!("no pod can be made: {}", message.or(last.reason)?))
+    Some(format!("{what}: {}", message.or(last.reason)?))
 }
 
 #[cfg(test)]

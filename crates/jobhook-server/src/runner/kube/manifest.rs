@@ -374,8 +374,14 @@ fn give_variables(pod: &mut Map<String, Value>, variables: &[Value]) -> bool {
 pub(super) fn main_container(job: &Value) -> Option<&str> {
     let template = &job["spec"]["template"];
     let named = template["metadata"]["annotations"][names::MAIN].as_str();
-    let first = template["spec"]["containers"][0]["name"].as_str();
-    named.or(first)
+    let containers = template["spec"]["containers"].as_array()?;
+    let mut all = containers
+        .iter()
+        .filter_map(|container| container["name"].as_str());
+    let first = all.clone().next();
+    named
+        .filter(|named| all.any(|name| name == *named))
+        .or(first)
 }
 
 fn at_path<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut Map<String, Value>> {

@@ -152,6 +152,8 @@ pub(super) async fn remove_other(
 }
 
 /// Whether a Job has ended, and may stay for now.
+///
+/// - `ttl`: for how long, if it does not say so itself; another runner may have made it.
 pub(super) fn may_stay(job: &Job, ttl: Duration, now: Timestamp) -> bool {
     let status = job.status.as_ref();
     if status.and_then(end_of).is_none() {
@@ -166,6 +168,12 @@ pub(super) fn may_stay(job: &Job, ttl: Duration, now: Timestamp) -> bool {
         .filter_map(|condition| condition.last_transition_time.as_ref())
         .map(timestamp)
         .max();
+    let own = job
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.ttl_seconds_after_finished);
+    let own = own.and_then(|seconds| u64::try_from(seconds).ok());
+    let ttl = own.map_or(ttl, Duration::from_secs);
     ended.is_none_or(|ended| now.since(ended) < ttl + A_WHILE)
 }
 

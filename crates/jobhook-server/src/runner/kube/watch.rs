@@ -170,16 +170,19 @@ impl Watched for Job {
             .and_then(|template| template.spec)
             .unwrap_or_default();
         let init = pod.init_containers.into_iter().flatten();
-        let containers: Vec<String> = pod
+        let mut containers: Vec<String> = pod
             .containers
             .into_iter()
-            .chain(init)
             .map(|container| container.name)
             .collect();
+        let main = named
+            .filter(|named| containers.contains(named))
+            .or_else(|| containers.first().cloned());
+        containers.extend(init.map(|container| container.name));
         seen.job = Some(JobSeen {
             uid: self.metadata.uid.unwrap_or_default(),
             status: self.status.unwrap_or_default(),
-            main: named.or_else(|| containers.first().cloned()),
+            main,
             containers,
         });
     }

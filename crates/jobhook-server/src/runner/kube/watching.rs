@@ -3,30 +3,26 @@
 //! What decides was asked for or shown of this very Job: what the watch misses after a loss is doubted, and
 //! asked for. The end is told once the log of the main container is read.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use jobhook_engine::attempt::Ending;
 use jobhook_engine::clock::{Clock, SystemClock, Timestamp};
-use jobhook_engine::runner::{OutputLine, Sighting};
-use jobhook_protocol::LineSource;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use jobhook_engine::runner::Sighting;
 use tokio::time::Instant;
 
 use super::api_error::Backoff;
-use super::course::{Course, End, Left, Unwatched, asked_to_stop, notice};
-use super::job_state::{self, JobEnd};
-use super::logs::{self, Read, Source};
-use super::mark::log_key;
+use super::container_logs::Logs;
+use super::course::{Course, End, Left, Unwatched, asked_to_stop};
+use super::job_state::{self, JobEnd, Mute};
 use super::pod_state::{Main, PodState};
 use super::removal;
 use super::watch::{Followed, Seen};
-use crate::config::{LogSource, OnNodeLost};
+use crate::config::OnNodeLost;
 
 /// How much longer than the grace a pod may be on its way out before it is removed by force.
 const FORCE_AFTER: Duration = Duration::from_secs(2);
-/// How long a Job may be without a pod before it is asked why, and then again, longer each time.
+/// How long nothing may go on without a reason before events are asked for one, and then again, longer
+/// each time.
 const ASK_WHY: Duration = Duration::from_secs(2);
 const ASK_WHY_AT_MOST: Duration = Duration::from_secs(60);
 
@@ -34,23 +30,14 @@ const ASK_WHY_AT_MOST: Duration = Duration::from_secs(60);
 pub(super) struct Watching<'c> {
     course: &'c mut Course,
     followed: Followed,
-    logs: HashMap<String, Log>,
-    read: mpsc::Receiver<(String, Read)>,
-    to_read: mpsc::Sender<(String, Read)>,
+    logs: Logs,
     is_started: bool,
     doubts: u64,
     stopping: Option<Stopping>,
     trouble_since: Option<Instant>,
     why: Why,
     has_asked_for_pods: bool,
-}
-
-/// The log of one container.
-struct Log {
-    pod: String,
-    ended: watch::Sender<bool>,
-    task: JoinHandle<()>,
-    done: bool,
+    has_asked_for_end: bool,
 }
 
 struct Stopping {
@@ -61,16 +48,10 @@ struct Stopping {
     backoff: Backoff,
 }
 
-/// Asking why there is no pod.
+/// Asking why nothing goes on.
 struct Why {
     next: Instant,
     wait: Duration,
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 /// What is to be waited for.
@@ -83,20 +64,17 @@ enum Step {
 
 impl<'c> Watching<'c> {
     pub(super) fn of(course: &'c mut Course, followed: Followed) -> Watching<'c> {
-        // One stretch waits while another is stored: no more.
-        let (to_read, read) = mpsc::channel(1);
         let doubts = followed.seen.borrow().doubts;
         Watching {
             course,
             doubts,
             followed,
-            logs: HashMap::new(),
-            read,
-            to_read,
+            logs: Logs::none(),
             is_started: false,
             stopping: None,
             trouble_since: None,
             has_asked_for_pods: false,
+            has_asked_for_end: false,
             why: Why {
                 next: Instant::now() + ASK_WHY,
                 wait: ASK_WHY,
@@ -114,15 +92,20 @@ impl<'c> Watching<'c> {
             }
             match self.judge(&seen).await? {
                 Step::End(end) => return Ok(end),
-                Step::EndAfterLog(end) if self.is_read() => return Ok(end),
+                Step::EndAfterLog(end) if self.logs.are_read() => return Ok(end),
                 Step::EndAfterLog(_) | Step::Wait => {}
             }
-            let has_no_pod = seen.pods.is_empty();
-            let deadline = self.next_deadline(has_no_pod);
+            let mute = self.mute(&seen);
+            let deadline = self.next_deadline(mute.is_some());
             let mut stop = self.course.stop.clone();
             tokio::select! {
                 changed = self.followed.seen.changed() => if changed.is_err() { return Err(Unwatched) },
-                Some((container, read)) = self.read.recv() => self.take(container, read).await?,
+                Some((container, read)) = self.logs.next() => {
+                    let lines = self.logs.take(self.course, &seen, &container, read);
+                    if !lines.is_empty() {
+                        self.course.tell(lines).await?;
+                    }
+                }
                 grace = asked_to_stop(&mut stop), if self.stopping.is_none() => {
                     self.stopping = Some(Stopping {
                         grace,
@@ -135,28 +118,42 @@ impl<'c> Watching<'c> {
                 () = self.course.sightings.closed() => return Err(Unwatched),
             }
             self.go_on_stopping(&seen).await?;
-            if has_no_pod && Instant::now() >= self.why.next {
-                self.ask_why().await?;
+            if let Some(mute) = mute
+                && Instant::now() >= self.why.next
+            {
+                self.ask_why(&mute).await?;
             }
         }
     }
 
-    fn next_deadline(&self, has_no_pod: bool) -> Option<Instant> {
+    fn next_deadline(&mut self, is_mute: bool) -> Option<Instant> {
         let patience = self.course.shared.config.image_pull_deadline;
         [
             self.stopping.as_ref().map(|stopping| stopping.next),
             self.trouble_since
                 .filter(|_| self.stopping.is_none())
                 .map(|since| since + patience),
-            has_no_pod.then_some(self.why.next),
+            is_mute.then_some(self.why.next),
+            self.course.tells_again_at(),
         ]
         .into_iter()
         .flatten()
         .min()
     }
 
+    /// What does not go on, and says nothing about it.
+    fn mute(&self, seen: &Seen) -> Option<Mute> {
+        match self.pod_of(seen) {
+            None => Some(Mute::Job(self.course.name.clone())),
+            Some((pod, _)) => {
+                let says_nothing = matches!(pod.main, Main::Waiting { why: None, .. });
+                says_nothing.then_some(Mute::Pod(pod.name))
+            }
+        }
+    }
+
     /// The pod of this attempt: the one that is recorded, or the first one seen.
-    fn pod_of(&mut self, seen: &Seen) -> Option<(PodState, bool)> {
+    fn pod_of(&self, seen: &Seen) -> Option<(PodState, bool)> {
         let recorded = self
             .course
             .mark
@@ -174,20 +171,17 @@ impl<'c> Watching<'c> {
         let first = recorded
             .or_else(|| there().min_by_key(created))
             .or_else(|| seen.pods.values().min_by_key(created))?;
-        let named = seen.job.as_ref().and_then(|job| job.main.clone());
-        let main = named
-            .or_else(|| job_state::main_of(&first.pod))
-            .unwrap_or_default();
+        let named = seen.job.as_ref().and_then(|job| job.main.as_deref());
+        let main = job_state::main_of(&first.pod, named).unwrap_or_default();
         let state = PodState::of(&first.pod, &main);
         Some((state, first.deleted))
     }
 
     /// What follows from what is seen.
     async fn judge(&mut self, seen: &Seen) -> Result<Step, Unwatched> {
-        let job_end = seen
-            .job
-            .as_ref()
-            .and_then(|job| job_state::end_of(&job.status));
+        let status = seen.job.as_ref().map(|job| &job.status);
+        let job_end = status.and_then(job_state::end_of);
+        let decided = status.and_then(job_state::decided_of);
         let Some((pod, deleted)) = self.pod_of(seen) else {
             if job_end.is_some() && !std::mem::replace(&mut self.has_asked_for_pods, true) {
                 // The two watches run apart: its pod may not have been shown yet.
@@ -199,14 +193,19 @@ impl<'c> Watching<'c> {
         if self.course.mark.pod.as_ref() != Some(&pod.uid) {
             self.course.mark.pod = Some(pod.uid.clone());
         }
-        self.start_logs(seen, &pod, deleted);
+        self.logs.start(self.course, seen, &pod, deleted);
         let stopping = self.stopping.is_some();
         match &pod.main {
             Main::Ended { ending, since, at } => {
                 if let Some(since) = since {
                     self.started(*since).await?;
                 }
-                let ending = job_state::ending(ending.clone(), &pod, job_end.as_ref(), stopping);
+                if pod.terminating && decided.is_none() && !stopping && self.is_first_doubt() {
+                    // The two watches run apart: whoever deletes it may not have been shown yet.
+                    self.course.ask(&self.followed).await?;
+                    return Ok(Step::Wait);
+                }
+                let ending = job_state::ending(ending.clone(), &pod, decided.as_ref(), stopping);
                 let by_itself =
                     pod.over && !pod.terminating && !deleted && pod.disruption.is_none();
                 let left = left(job_end.is_some() || by_itself);
@@ -246,7 +245,7 @@ impl<'c> Watching<'c> {
             }
         }
         if deleted {
-            let ending = job_state::vanished(&pod, job_end.as_ref(), stopping);
+            let ending = job_state::vanished(&pod, decided.as_ref(), stopping);
             return Ok(Step::EndAfterLog(End {
                 left: left(job_end.is_some()),
                 ..End::now(ending)
@@ -274,6 +273,11 @@ impl<'c> Watching<'c> {
         Ok(Step::Wait)
     }
 
+    /// Whether it was not asked yet why the pod goes.
+    fn is_first_doubt(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_asked_for_end, true)
+    }
+
     fn judge_without_pod(&self, seen: &Seen, job_end: Option<JobEnd>) -> Step {
         let ending = match (job_end, &seen.job) {
             (Some(end), _) => end.without_pod(),
@@ -296,132 +300,12 @@ impl<'c> Watching<'c> {
         Ok(())
     }
 
-    /// Reads the logs that there are; of those containers only that the Job asks for. What came
-    /// before the others is read to its end first, so that the lines are in that order.
-    fn start_logs(&mut self, seen: &Seen, pod: &PodState, deleted: bool) {
-        if self.course.shared.config.logs == LogSource::Hook {
-            return;
-        }
-        let asked = seen.job.as_ref().map(|job| &job.containers);
-        for logging in &pod.logging {
-            if asked.is_some_and(|asked| !asked.contains(&logging.container)) {
-                continue;
-            }
-            let log = self
-                .logs
-                .entry(logging.container.clone())
-                .or_insert_with(|| {
-                    let (ended, has_ended) = watch::channel(false);
-                    let key = log_key(&pod.uid, &logging.container);
-                    let source = Source {
-                        pod: pod.name.clone(),
-                        container: logging.container.clone(),
-                    };
-                    let position = self.course.mark.logs.get(&key).copied();
-                    let pods = self.course.shared.watch.cluster().pods();
-                    let task = tokio::spawn(logs::follow(
-                        pods,
-                        source,
-                        position,
-                        has_ended,
-                        self.to_read.clone(),
-                    ));
-                    Log {
-                        pod: pod.uid.clone(),
-                        ended,
-                        task,
-                        done: false,
-                    }
-                });
-            if logging.ended || deleted {
-                log.ended
-                    .send_if_modified(|ended| !std::mem::replace(ended, true));
-            }
-            if logging.is_init && logging.ended && !log.done {
-                break;
-            }
-        }
-        if deleted {
-            for log in self.logs.values() {
-                log.ended
-                    .send_if_modified(|ended| !std::mem::replace(ended, true));
-            }
-        }
-    }
-
-    /// Whether all is read of containers that have ended; what goes on besides is not waited for.
-    fn is_read(&self) -> bool {
-        self.logs
-            .values()
-            .all(|log| log.done || !*log.ended.borrow())
-    }
-
-    async fn take(&mut self, container: String, read: Read) -> Result<(), Unwatched> {
-        let Some(log) = self.logs.get_mut(&container) else {
-            return Ok(());
-        };
-        let main = self
-            .followed
-            .seen
-            .borrow()
-            .job
-            .as_ref()
-            .and_then(|job| job.main.clone());
-        let is_main = main.as_ref().is_none_or(|main| *main == container);
-        let shown = |text: &str| {
-            if is_main {
-                text.to_owned()
-            } else {
-                format!("[{container}] {text}")
-            }
-        };
-        match read {
-            Read::Lines {
-                lines,
-                gap,
-                position,
-            } => {
-                let key = log_key(&log.pod, &container);
-                self.course.mark.logs.insert(key, position);
-                let mut told = Vec::with_capacity(lines.len() + usize::from(gap));
-                if gap {
-                    let time = lines
-                        .first()
-                        .map_or_else(|| SystemClock.now(), |(time, _)| at_ms(*time));
-                    told.push(notice(time, shown(
-                        "lines of output are missing here: the cluster rotated the log away before it was read",
-                    )));
-                }
-                for (time, text) in &lines {
-                    told.extend(logs::pieces(text).into_iter().map(|text| OutputLine {
-                        source: LineSource::Stdout,
-                        time: at_ms(*time),
-                        text: shown(text),
-                    }));
-                }
-                self.course.tell(told).await
-            }
-            Read::End { lost } => {
-                log.done = true;
-                match lost {
-                    Some(words) => {
-                        let words = shown(&format!("the rest of the output is lost: {words}"));
-                        self.course
-                            .tell(vec![notice(SystemClock.now(), words)])
-                            .await
-                    }
-                    None => Ok(()),
-                }
-            }
-        }
-    }
-
-    /// A Job without a pod: its events say why.
-    async fn ask_why(&mut self) -> Result<(), Unwatched> {
+    /// Events say why nothing goes on.
+    async fn ask_why(&mut self, mute: &Mute) -> Result<(), Unwatched> {
         self.why.wait = (self.why.wait * 2).min(ASK_WHY_AT_MOST);
         self.why.next = Instant::now() + self.why.wait;
         let cluster = self.course.shared.watch.cluster().clone();
-        if let Some(why) = job_state::why_no_pod(&cluster, &self.course.name).await {
+        if let Some(why) = job_state::why(&cluster, mute).await {
             self.course.tell_why(&why).await?;
         }
         Ok(())
@@ -475,8 +359,4 @@ impl<'c> Watching<'c> {
 /// another pod, for example one that Kueue suspends.
 fn left(is_over: bool) -> Left {
     if is_over { Left::AtRest } else { Left::Alive }
-}
-
-fn at_ms(time_ns: i64) -> Timestamp {
-    Timestamp(time_ns.div_euclid(1_000_000))
 }

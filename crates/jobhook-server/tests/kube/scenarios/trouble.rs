@@ -1,6 +1,6 @@
 //! Pods and Jobs that go away, and namespaces that are not there.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Pod};
 use crate::command::text;
@@ -76,4 +76,66 @@ fn what_the_cluster_does_not_take_is_told_in_its_words() {
         "{ended:#?}"
     );
     assert_eq!(ended.attempts(), 1, "it would be refused again");
+}
+
+#[test]
+fn a_pod_that_does_not_begin_says_why_where_only_events_tell() {
+    let cluster = Cluster::open();
+    let pod = Pod::sh("exit").patched(json!({
+        "volumes": [{"name": "v", "secret": {"secretName": "not-there"}}],
+        "containers": [{"volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+    }));
+    let server = cluster.serve_one(&pod.with("grace = \"1s\""));
+    let launched = server.begin(&[]);
+    launched.line("\"not-there\" not found");
+    launched.cancel();
+    assert_eq!(launched.end().action["status"], "CANCELLED");
+}
+
+/// A Job of one container, with more in its specification and the annotations of its pod.
+fn job(script: &str, container: &str, more: &Value, annotations: &Value) -> Value {
+    let image = json!({"name": container, "command": ["sh", "-c", script]});
+    let mut job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "spec": {"template": {
+            "metadata": {"annotations": annotations},
+            "spec": {"restartPolicy": "Never", "containers": [image]},
+        }},
+    });
+    for (field, value) in more.as_object().into_iter().flatten() {
+        job["spec"][field] = value.clone();
+    }
+    job
+}
+
+#[test]
+fn the_deadline_of_a_template_ends_the_job_and_is_told_as_such() {
+    let cluster = Cluster::open();
+    let more = json!({"activeDeadlineSeconds": 2});
+    let job = job("exec sleep 1000", "main", &more, &Value::Null);
+    let server = cluster.serve(&cluster.runner_of(job));
+    let ended = server.whole(&[]);
+    ended.check("ERROR", "deadline_exceeded", "activeDeadlineSeconds");
+}
+
+#[test]
+fn a_name_that_is_too_long_is_refused_in_the_words_of_the_cluster() {
+    let cluster = Cluster::open();
+    let job = job("exit", &"n".repeat(64), &Value::Null, &Value::Null);
+    let server = cluster.serve(&cluster.runner_of(job));
+    let ended = server.whole(&[]);
+    assert_eq!(ended.action["status"], "ERROR", "{ended:#?}");
+    let message = text(&ended.action, "errorMessage");
+    assert!(message.contains("containers[0].name"), "{ended:#?}");
+}
+
+/// The action never ended.
+#[test]
+fn where_the_container_that_is_named_is_not_there_the_first_is_the_main_one() {
+    let cluster = Cluster::open();
+    let annotations = json!({"kubectl.kubernetes.io/default-container": "nobody"});
+    let job = job("echo ran", "main", &Value::Null, &annotations);
+    let server = cluster.serve(&cluster.runner_of(job));
+    server.whole(&[]).succeeded(&["ran"]);
 }

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::container::{Container, Ended, Order, Told, never_ran};
+use super::events::{self, Source};
 use super::moment;
 use super::node;
 use super::objects::{Change, Key, Kind};
+use super::resource::named;
 use super::state::{Shared, State};
 
 /// How the kubelet is told what to do with a pod.
@@ -163,6 +165,7 @@ impl Pod {
 
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<PodOrder>) {
         let (teller, mut told) = mpsc::unbounded_channel();
+        self.mount(&mut orders).await;
         loop {
             if !self.terminating {
                 self.start_next(&teller);
@@ -190,6 +193,46 @@ impl Pod {
             .all(|code| code == Some(0));
         let well = well && self.evicted.is_none();
         self.publish(if well { "Succeeded" } else { "Failed" });
+    }
+
+    /// Waits until what its volumes are made of is there, or it is to end.
+    async fn mount(&mut self, orders: &mut mpsc::UnboundedReceiver<PodOrder>) {
+        let volumes = self.object["spec"]["volumes"].as_array().cloned();
+        let secrets: Vec<(Value, Key)> = volumes
+            .into_iter()
+            .flatten()
+            .filter_map(|volume| {
+                let secret = volume["secret"]["secretName"].as_str()?;
+                let key = Key::new(named("secrets"), &self.key.namespace, secret);
+                Some((volume["name"].clone(), key))
+            })
+            .collect();
+        let mut moved = self.shared.moved();
+        let mut told = false;
+        while !self.terminating {
+            moved.mark_unchanged();
+            let missing = self.shared.with(|state| {
+                let is_missing = |(_, key): &&(Value, Key)| state.objects.get(key).is_none();
+                secrets.iter().find(is_missing).cloned()
+            });
+            let Some((volume, key)) = missing else { return };
+            if !std::mem::replace(&mut told, true) {
+                self.publish("");
+                let message = format!(
+                    "MountVolume.SetUp failed for volume {volume} : secret \"{}\" not found",
+                    key.name
+                );
+                self.shared.with(|state| {
+                    let about = (named("pods"), &*self.object);
+                    let said = ("Warning", "FailedMount");
+                    events::tell(&mut state.objects, about, Source::Kubelet, said, &message);
+                });
+            }
+            tokio::select! {
+                _ = moved.changed() => {}
+                order = orders.recv() => self.obey(order).await,
+            }
+        }
     }
 
     /// Starts the containers whose turn it is.

@@ -13,7 +13,7 @@
 //!
 //! How it behaves is taken from the documentation of the Kubernetes API, v1.33: what clients trip
 //! over on real clusters is here too. What it does not know: images (each is this machine, unless
-//! its name says `missing`), volumes, networks, probes, `restartPolicy` other than `Never`, more
+//! its name says `missing`), volumes but that their Secrets have to be there, networks, probes, `restartPolicy` other than `Never`, more
 //! than one node. A container's first process is not the first of its own process namespace, so
 //! that, unlike in a container, SIGTERM ends it without a handler.
 //!

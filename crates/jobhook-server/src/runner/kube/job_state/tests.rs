@@ -31,6 +31,38 @@ fn name_of(ending: &Ending) -> &str {
     }
 }
 
+/// A pod that the deadline had killed was told to have been deleted by somebody.
+#[test]
+fn what_the_controller_has_decided_is_known_before_the_end() {
+    let of = |kind, reason| decided_of(&status(json!([condition(kind, reason)])));
+    assert_eq!(
+        of("FailureTarget", "DeadlineExceeded"),
+        Some(JobEnd::Deadline)
+    );
+    assert_eq!(of("SuccessCriteriaMet", ""), Some(JobEnd::Complete));
+    assert_eq!(of("Failed", "DeadlineExceeded"), Some(JobEnd::Deadline));
+    assert_eq!(of("Suspended", ""), None);
+}
+
+#[test]
+fn the_main_container_is_the_one_that_is_named_or_the_first() {
+    let pod = |annotation: Option<&str>| -> Pod {
+        let annotations = annotation.map(|name| json!({names::MAIN: name}));
+        serde_json::from_value(json!({
+            "metadata": {"annotations": annotations},
+            "spec": {"containers": [{"name": "one"}, {"name": "two"}]},
+        }))
+        .unwrap()
+    };
+    let main = |annotation, named| main_of(&pod(annotation), named).unwrap();
+    assert_eq!(main(None, None), "one");
+    assert_eq!(main(Some("two"), None), "two");
+    assert_eq!(main(Some("two"), Some("one")), "one");
+    // It kept the action from ever ending.
+    assert_eq!(main(Some("three"), None), "one");
+    assert_eq!(main(None, Some("three")), "one");
+}
+
 #[test]
 fn a_target_is_no_end_yet() {
     assert_eq!(
