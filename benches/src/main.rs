@@ -14,7 +14,7 @@
 //! What the Python wheel costs is measured by `benches/python`, which starts this program for the
 //! other end of the wire.
 //!
-//! Methods and figures are in `benches/README.md`. The server under test is the release
+//! Methods and figures are in `benches/README.md`. The server under test is built as it is shipped: the
 //! binary `jobhook` beside this one, as a user starts it.
 
 mod awake;

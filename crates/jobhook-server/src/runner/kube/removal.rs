@@ -227,3 +227,27 @@ pub(super) async fn kept(
     kept.dedup();
     Ok(kept)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The sweep of a runner deleted the finished Jobs of another whose time to live was longer.
+    #[test]
+    fn a_finished_job_stays_for_its_own_time_to_live() {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let job: Job = serde_json::from_value(json!({
+            "spec": {"ttlSecondsAfterFinished": 7 * DAY.as_secs(), "template": {}},
+            "status": {"conditions": [
+                {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-01T00:00:00Z"},
+            ]},
+        }))
+        .unwrap();
+        let ended = Timestamp(1_793_491_200_000);
+        assert!(may_stay(&job, DAY, ended.plus(6 * DAY)));
+        assert!(!may_stay(&job, DAY, ended.plus(8 * DAY)));
+        assert!(!may_stay(&Job::default(), DAY, ended), "it has not ended");
+    }
+}
