@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// For how long nothing may come of the log of a container that has ended. A connection that died
 /// without a word brings nothing for ever.
 const QUIET: Duration = Duration::from_secs(10);
+/// Why the rest cannot be read of a log that does not even have what was read before: a node keeps the
+/// newest file only, and that may have just begun.
+const ROTATED: &str = "the cluster rotated the log away before it was read";
 /// What a line costs beside its text, bytes: a flood of empty ones is one, too.
 const LINE_COST: usize = 64;
 
@@ -70,6 +73,7 @@ pub(super) async fn follow(
         position,
         read,
         was_whole: false,
+        was_bare: false,
     };
     let lost = reader.read_all(&mut ended).await;
     if let Ok(lost) = lost {
@@ -84,6 +88,8 @@ struct Reader {
     read: mpsc::Sender<(String, Read)>,
     /// Whether the last reading came to an end that was no accident.
     was_whole: bool,
+    /// Whether it showed nothing at all, not even what was read before.
+    was_bare: bool,
 }
 
 /// Nobody wants the lines any more.
@@ -98,11 +104,13 @@ impl Reader {
         let mut failing_since: Option<Instant> = None;
         loop {
             let has_ended = *ended.borrow_and_update();
+            let had_all = self.was_whole;
             let failure = match self.read_once(!has_ended, ended).await? {
                 Ok(lines) => {
                     failing_since = None;
                     if has_ended {
-                        return Ok(None);
+                        let is_lost = self.position.is_some() && self.was_bare && !had_all;
+                        return Ok(is_lost.then(|| ROTATED.to_owned()));
                     }
                     if lines > 0 {
                         backoff.reset();
@@ -158,6 +166,7 @@ impl Reader {
             () = self.read.closed() => return Err(Unwanted),
         };
         self.was_whole = false;
+        self.was_bare = true;
         self.take(stream, follow, ended.clone()).await
     }
 
@@ -208,6 +217,7 @@ impl Reader {
             if (is_whole || is_end && !follow && !line.is_empty())
                 && let Some((time, text)) = line.take()
             {
+                self.was_bare = false;
                 let kind = resumption.next(time);
                 if kind != Line::Old {
                     gap |= kind == Line::NewAfterGap;

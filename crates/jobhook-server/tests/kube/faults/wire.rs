@@ -163,6 +163,29 @@ fn a_stretch_of_a_log_that_the_cluster_threw_away_is_marked() {
     assert!(marked, "{ended:#?}");
 }
 
+/// Nothing was said of the lines that were gone.
+#[test]
+fn a_log_of_which_nothing_is_left_is_told_as_lost() {
+    let cluster = cluster();
+    let script = "echo first; while [ ! -e go ]; do sleep 0.05; done; echo second";
+    let mut server = cluster.serve_one(&Pod::sh(script));
+    let id = server.begin(&[]).id;
+    server.known(&id).line("first");
+    let pod = cluster.pod_of(&id, "Running");
+    server.kill();
+    fake(&cluster).leave_file(&pod, "main", "go");
+    cluster.pod_of(&id, "Succeeded");
+    fake(&cluster).rotate_log(&pod, "main", 0);
+    server.start_again();
+    let ended = server.known(&id).end();
+    ended.succeeded(&["first"]);
+    let told = ended
+        .remarks
+        .iter()
+        .filter(|remark| remark.contains("rotated the log away"));
+    assert_eq!(told.count(), 1, "{ended:#?}");
+}
+
 /// It was put off for ever, since the server could not know that nothing was there to stop.
 #[cfg(feature = "crash-points")]
 #[test]

@@ -1,20 +1,12 @@
 //! Python with the wheel `jobhook`, from inside its pod.
 //!
 //! On a real cluster JOBHOOK_TEST_PYTHON_IMAGE names an image whose `python3` has the wheel; on the
-//! one of these tests JOBHOOK_TEST_PYTHON is such a `python3`.
+//! one of these tests JOBHOOK_TEST_PYTHON is such a `python3`. They are not run with the others, which
+//! need no wheel.
 
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Pod};
-
-/// Not run with the others: they need no wheel.
-macro_rules! with_the_wheel {
-    ($(fn $name:ident() $body:block)*) => {$(
-        #[test]
-        #[ignore = "needs the wheel: `./just test-python-kube`"]
-        fn $name() $body
-    )*};
-}
 
 const COUNT: &str = r#"
 from dataclasses import dataclass
@@ -79,52 +71,63 @@ fn definitions() -> Value {
     })
 }
 
-with_the_wheel! {
-    fn an_operation_takes_its_input_and_file_and_leaves_results_and_a_file() {
-        let cluster = Cluster::open();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("operations.json");
-        std::fs::write(&file, definitions().to_string()).unwrap();
-        let runner = cluster.runner("Words.Count", &Pod::python(COUNT));
-        let server = cluster.serve(&format!("[operations]\nfiles = [{file:?}]\n{runner}"));
-        std::fs::write(server.folder.path("words.txt"), "a word or two").unwrap();
+#[test]
+#[ignore = "needs the wheel: `./just test-python-kube`"]
+fn an_operation_takes_its_input_and_file_and_leaves_results_and_a_file() {
+    let cluster = Cluster::open();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("operations.json");
+    std::fs::write(&file, definitions().to_string()).unwrap();
+    let runner = cluster.runner("Words.Count", &Pod::python(COUNT));
+    let server = cluster.serve(&format!("[operations]\nfiles = [{file:?}]\n{runner}"));
+    std::fs::write(server.folder.path("words.txt"), "a word or two").unwrap();
 
-        let launched = server.run(&[
-            "launch", "--operation", "Words.Count", "--input", r#"{"least": 2}"#, "--file", "words.txt",
-        ]);
-        assert_eq!(launched.code, Some(0), "{launched:?}");
-        let ended = server.known(launched.out.trim()).end();
-        ended.succeeded(&["3 of 4"]);
-        let action = &ended.action;
-        assert_eq!(action["results"], json!({"words": 3}), "{action}");
-        assert_eq!(action["statusDetails"]["progress"], 100, "{action}");
-        let came = server.run(&["files", launched.out.trim(), "--download", "out"]);
-        assert_eq!(came.code, Some(0), "{came:?}");
-        let kept = std::fs::read_to_string(server.folder.path("out/kept.txt")).unwrap();
-        assert_eq!(kept, "word\nor\ntwo");
-    }
+    let input = r#"{"least": 2}"#;
+    let what = ["launch", "--operation", "Words.Count", "--input", input];
+    let launched = server.run(&[&what[..], &["--file", "words.txt"]].concat());
+    assert_eq!(launched.code, Some(0), "{launched:?}");
+    let ended = server.known(launched.out.trim()).end();
+    ended.succeeded(&["3 of 4"]);
+    let action = &ended.action;
+    assert_eq!(action["results"], json!({"words": 3}), "{action}");
+    assert_eq!(action["statusDetails"]["progress"], 100, "{action}");
+    let came = server.run(&["files", launched.out.trim(), "--download", "out"]);
+    assert_eq!(came.code, Some(0), "{came:?}");
+    let kept = std::fs::read_to_string(server.folder.path("out/kept.txt")).unwrap();
+    assert_eq!(kept, "word\nor\ntwo");
+}
 
-    fn an_exception_is_an_error_with_its_name_and_its_traceback_in_the_log() {
-        let cluster = Cluster::open();
-        let ended = cluster.serve_one(&Pod::python(FAIL)).whole(&[]);
-        let action = &ended.action;
-        assert_eq!(action["status"], "ERROR", "{ended:#?}");
-        assert_eq!(action["errorName"], "LookupError", "{ended:#?}");
-        assert_eq!(action["errorMessage"], "nothing is there", "{ended:#?}");
-        assert_eq!(ended.lines.first().map(String::as_str), Some("so far"), "{ended:#?}");
-        // Reported, and then printed by Python.
-        let traceback = ended.lines.iter().filter(|line| *line == "LookupError: nothing is there");
-        assert_eq!(traceback.count(), 2, "{ended:#?}");
-    }
+#[test]
+#[ignore = "needs the wheel: `./just test-python-kube`"]
+fn an_exception_is_an_error_with_its_name_and_its_traceback_in_the_log() {
+    let cluster = Cluster::open();
+    let ended = cluster.serve_one(&Pod::python(FAIL)).whole(&[]);
+    let action = &ended.action;
+    assert_eq!(action["status"], "ERROR", "{ended:#?}");
+    assert_eq!(action["errorName"], "LookupError", "{ended:#?}");
+    assert_eq!(action["errorMessage"], "nothing is there", "{ended:#?}");
+    assert_eq!(
+        ended.lines.first().map(String::as_str),
+        Some("so far"),
+        "{ended:#?}"
+    );
+    // Reported, and then printed by Python.
+    let traceback = ended
+        .lines
+        .iter()
+        .filter(|line| *line == "LookupError: nothing is there");
+    assert_eq!(traceback.count(), 2, "{ended:#?}");
+}
 
-    fn a_cancelled_one_ends_within_its_grace() {
-        let cluster = Cluster::open();
-        let server = cluster.serve_one(&Pod::python(STOP));
-        let launched = server.begin(&[]);
-        launched.line("waiting");
-        launched.cancel();
-        let ended = launched.end();
-        assert_eq!(ended.action["status"], "CANCELLED", "{ended:#?}");
-        cluster.until_none("pods");
-    }
+#[test]
+#[ignore = "needs the wheel: `./just test-python-kube`"]
+fn a_cancelled_one_ends_within_its_grace() {
+    let cluster = Cluster::open();
+    let server = cluster.serve_one(&Pod::python(STOP));
+    let launched = server.begin(&[]);
+    launched.line("waiting");
+    launched.cancel();
+    let ended = launched.end();
+    assert_eq!(ended.action["status"], "CANCELLED", "{ended:#?}");
+    cluster.until_none("pods");
 }
