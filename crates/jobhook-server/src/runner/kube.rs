@@ -28,6 +28,7 @@ mod manifest_template;
 mod mark;
 mod names;
 mod pod_state;
+mod proxy;
 mod rate;
 mod removal;
 mod watch;

@@ -12,6 +12,7 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, Kubeconfi
 use kube::{Api, Client};
 use serde_json::Value;
 
+use super::proxy;
 use crate::config;
 
 /// A cluster, and the namespace in it.
@@ -69,6 +70,11 @@ pub enum ClusterError {
         /// What would do.
         instead: &'static str,
     },
+    /// The address of a proxy is none. It may hold a password, and is not shown.
+    #[error(
+        "{0} is no proxy's address: write http://host:port, https://host:port or socks5://host:port"
+    )]
+    Proxy(&'static str),
     /// What the kubeconfig says does not fit together.
     #[error("config: {0}")]
     Unusable(String),
@@ -98,15 +104,20 @@ impl Cluster {
             Some(inline) => Some((None, parse(None, &inline.to_string())?)),
             None => usual()?,
         };
-        let mut settings = match kubeconfig {
+        let (mut settings, own_proxy) = match kubeconfig {
             Some((path, kubeconfig)) => {
                 let context = config.context.as_deref();
                 choose(path, kubeconfig, context).await?
             }
             None => {
-                kube::Config::incluster().map_err(|error| ClusterError::Nowhere(chain(&error)))?
+                let found = kube::Config::incluster();
+                let settings = found.map_err(|error| ClusterError::Nowhere(chain(&error)))?;
+                (settings, None)
             }
         };
+        settings.proxy_url = proxy::before(&settings.cluster_url, own_proxy.as_deref(), |name| {
+            std::env::var(name).ok()
+        })?;
         if let Some(namespace) = &config.namespace {
             settings.default_namespace.clone_from(namespace);
         }
@@ -212,11 +223,12 @@ fn usual() -> Result<Option<(Option<PathBuf>, Kubeconfig)>, ClusterError> {
     file.map(|file| read(&file)).transpose()
 }
 
+/// What a context of a kubeconfig stands for, and the proxy that it names.
 async fn choose(
     path: Option<PathBuf>,
-    kubeconfig: Kubeconfig,
+    mut kubeconfig: Kubeconfig,
     context: Option<&str>,
-) -> Result<kube::Config, ClusterError> {
+) -> Result<(kube::Config, Option<String>), ClusterError> {
     let known: Vec<String> = kubeconfig
         .contexts
         .iter()
@@ -270,11 +282,21 @@ async fn choose(
             });
         }
     }
+    let cluster = chosen
+        .context
+        .as_ref()
+        .map(|context| context.cluster.clone());
+    // Taken out, so that the client library does not read it too.
+    let proxy = cluster.and_then(|cluster| {
+        let mut clusters = kubeconfig.clusters.iter_mut();
+        let named = clusters.find(|known| known.name == cluster)?;
+        named.cluster.as_mut()?.proxy_url.take()
+    });
     let options = KubeConfigOptions {
         context: Some(name),
         ..KubeConfigOptions::default()
     };
-    kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+    let settings = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(|error| {
             let file = shown(&path);
@@ -282,7 +304,8 @@ async fn choose(
                 "the kubeconfig{file} cannot be used: {}",
                 chain(&error)
             ))
-        })
+        })?;
+    Ok((settings, proxy))
 }
 
 /// An error and its causes, in one line.

@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
@@ -100,6 +100,36 @@ impl Front {
             copy_bidirectional(&mut stream, &mut plain).await.map(drop)
         })
     }
+
+    /// A SOCKS5 proxy (RFC 1928) that takes whoever asks for `host` to `behind`, and nobody else.
+    fn socks(host: &'static str, behind: SocketAddr) -> Front {
+        Front::start(move |mut stream| async move {
+            let [_, methods] = read(&mut stream).await?;
+            stream.read_exact(&mut vec![0; methods.into()]).await?;
+            stream.write_all(&[5, 0]).await?;
+            let [_, _, _, kind, length] = read(&mut stream).await?;
+            assert_eq!(kind, 3, "a name, which the proxy looks up");
+            let mut name = vec![0; length.into()];
+            stream.read_exact(&mut name).await?;
+            let port = u16::from_be_bytes(read(&mut stream).await?);
+            let is_known = format!("{}:{port}", String::from_utf8_lossy(&name)) == host;
+            let answer = if is_known { 0 } else { 2 };
+            stream
+                .write_all(&[5, answer, 0, 1, 0, 0, 0, 0, 0, 0])
+                .await?;
+            if is_known {
+                let mut plain = TcpStream::connect(behind).await?;
+                copy_bidirectional(&mut stream, &mut plain).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+async fn read<const N: usize>(stream: &mut TcpStream) -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).await?;
+    Ok(bytes)
 }
 
 fn address_of(fake: &FakeCluster) -> SocketAddr {
@@ -108,8 +138,8 @@ fn address_of(fake: &FakeCluster) -> SocketAddr {
 }
 
 /// A program that is `jobhook` in a pod: it finds a service account, and the API server in its
-/// environment.
-fn in_a_pod(folder: &Folder, fake: &FakeCluster, front: &Front) -> std::path::PathBuf {
+/// environment, which is `environment`.
+fn in_a_pod(folder: &Folder, fake: &FakeCluster, environment: &str) -> std::path::PathBuf {
     let account = folder.path("account");
     fs::create_dir(&account).unwrap();
     fs::write(account.join("token"), fake.token()).unwrap();
@@ -122,12 +152,10 @@ fn in_a_pod(folder: &Folder, fake: &FakeCluster, front: &Front) -> std::path::Pa
     let program = folder.path("in-a-pod");
     let script = format!(
         "#!/bin/sh\n\
-         export KUBERNETES_SERVICE_HOST={} KUBERNETES_SERVICE_PORT={}\n\
+         export {environment}\n\
          exec unshare {options} sh -c \
          'mount -t tmpfs account /var/run && mkdir -p {ACCOUNT} && ln -s \"$0\"/* {ACCOUNT} && exec \"$@\"' \
          '{}' '{JOBHOOK}' \"$@\"\n",
-        front.address.ip(),
-        front.address.port(),
         account.display(),
     );
     fs::write(&program, script).unwrap();
@@ -136,13 +164,21 @@ fn in_a_pod(folder: &Folder, fake: &FakeCluster, front: &Front) -> std::path::Pa
 }
 
 fn serve_in_a_pod() -> (FakeCluster, Front, Server) {
+    serve_in_a_pod_with(|front| {
+        let (host, port) = (front.address.ip(), front.address.port());
+        format!("KUBERNETES_SERVICE_HOST={host} KUBERNETES_SERVICE_PORT={port}")
+    })
+}
+
+/// - `environment`: what it finds there, told what stands before the API server.
+fn serve_in_a_pod_with(environment: impl FnOnce(&Front) -> String) -> (FakeCluster, Front, Server) {
     let fake = FakeCluster::start();
     fake.create_namespace("jobs");
     let front = Front::tls(address_of(&fake));
     let runner = "[runners.here]\ntype = \"KubeRunner\"\nactions = [\"T\"]\n\
         image = \"busybox\"\ncommand = [\"sh\", \"-c\", \"echo inside\"]\n";
     let folder = Folder::new(&(token() + runner));
-    let program = in_a_pod(&folder, &fake, &front);
+    let program = in_a_pod(&folder, &fake, &environment(&front));
     let server = Server::start_in(folder, program);
     (fake, front, server)
 }
@@ -196,17 +232,34 @@ fn outside_of_a_pod_and_without_a_kubeconfig_the_server_says_where_it_looked() {
 }
 
 #[test]
-fn the_proxy_of_a_kubeconfig_is_taken() {
+fn a_server_in_a_pod_reaches_its_cluster_through_the_proxy_of_its_environment() {
+    let mut proxy = None;
+    let (_fake, _front, server) = serve_in_a_pod_with(|front| {
+        // A name that only the proxy knows.
+        let started = Front::proxy("kubernetes.default.svc:6443", front.address);
+        let address = started.address;
+        proxy = Some(started);
+        format!(
+            "KUBERNETES_SERVICE_HOST=kubernetes.default.svc KUBERNETES_SERVICE_PORT=6443 \
+             HTTPS_PROXY=http://{address} NO_PROXY=10.0.0.0/8"
+        )
+    });
+    server.whole(&[]).succeeded(&["inside"]);
+}
+
+/// What runs through a kubeconfig's `proxy-url`.
+#[track_caller]
+fn runs_through(scheme: &str, start: impl Fn(&'static str, SocketAddr) -> Front) {
     let cluster = Cluster::fake(FakeCluster::start());
     let fake = cluster.as_fake().expect("it is the one for tests");
     let behind = address_of(fake);
-    let proxy = Front::proxy("cluster.invalid:6443", behind);
+    let proxy = start("cluster.invalid:6443", behind);
     let config = cluster.runner("T", &Pod::sh("echo through"));
     let path = cluster.kubeconfig();
     let kubeconfig = fs::read_to_string(&path).unwrap().replace(
         &format!("server: http://{behind}"),
         &format!(
-            "server: http://cluster.invalid:6443\n    proxy-url: http://{}",
+            "server: http://cluster.invalid:6443\n    proxy-url: {scheme}://{}",
             proxy.address
         ),
     );
@@ -218,6 +271,16 @@ fn the_proxy_of_a_kubeconfig_is_taken() {
     );
     let server = cluster.serve(&config);
     server.whole(&[]).succeeded(&["through"]);
+}
+
+#[test]
+fn the_proxy_of_a_kubeconfig_is_taken() {
+    runs_through("http", Front::proxy);
+}
+
+#[test]
+fn the_proxy_of_a_kubeconfig_may_speak_socks5() {
+    runs_through("socks5", Front::socks);
 }
 
 #[test]
