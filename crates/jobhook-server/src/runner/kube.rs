@@ -31,6 +31,7 @@ mod pod_state;
 mod proxy;
 mod rate;
 mod removal;
+mod waits;
 mod watch;
 mod watching;
 

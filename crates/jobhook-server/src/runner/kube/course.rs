@@ -24,6 +24,7 @@ use super::manifest::Manifest;
 use super::mark::Mark;
 use super::rate::Rate;
 use super::removal;
+use super::waits::Waits;
 use super::watch::{Followed, Watch};
 use super::watching::Watching;
 use crate::config;
@@ -33,8 +34,6 @@ const STOPPED: &str = "it was stopped before its Job was created";
 
 /// How long the calls of one launch may take together: an API server ends each after a minute by itself.
 const LAUNCH: Duration = Duration::from_secs(120);
-/// After what a job waits for was told, something else is told no sooner.
-const NOT_SOONER: Duration = Duration::from_secs(60);
 
 /// What the courses of a runner share.
 #[derive(Debug)]
@@ -62,10 +61,7 @@ pub(super) struct Course {
     pub(super) mark: Mark,
     /// Whether this server has sent something that may be there.
     may_have_launched: bool,
-    /// When it was last told what the job waits for.
-    told_at: Option<Instant>,
-    /// From when on what came too soon after that may be told.
-    untold: Option<Instant>,
+    pub(super) waits: Waits,
 }
 
 /// What is left in the cluster when a course is over.
@@ -125,8 +121,7 @@ impl Course {
             sightings,
             mark,
             may_have_launched: false,
-            told_at: None,
-            untold: None,
+            waits: Waits::default(),
         }
     }
 
@@ -365,21 +360,12 @@ impl Course {
         .await
     }
 
-    /// When to look again for something that may be told by then, if there was something.
-    pub(super) fn tells_again_at(&mut self) -> Option<Instant> {
-        self.untold.take()
-    }
-
-    /// Tells what a job waits for, when that is new; not each time that a count in it changes.
+    /// Tells what a job waits for, when that is news.
     pub(super) async fn tell_why(&mut self, why: &str) -> Result<(), Unwatched> {
-        if self.mark.told.as_deref() == Some(why) {
+        let told = self.mark.told.as_deref();
+        if !self.waits.are_news(told, why, Instant::now()) {
             return Ok(());
         }
-        if let Some(at) = self.told_at.filter(|at| at.elapsed() < NOT_SOONER) {
-            self.untold = Some(at + NOT_SOONER);
-            return Ok(());
-        }
-        self.told_at = Some(Instant::now());
         self.mark.told = Some(why.to_owned());
         let line = notice(SystemClock.now(), format!("the job waits: {why}"));
         self.tell(vec![line]).await

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Pod};
 use crate::command::text;
@@ -57,6 +57,49 @@ fn a_launch_goes_on_through_errors_slow_answers_and_cut_connections() {
         assert_eq!(cluster.objects("jobs").len(), 1, "{fault:?}");
         assert_eq!(cluster.objects("pods").len(), 1, "{fault:?}");
     }
+}
+
+#[test]
+fn a_stop_goes_on_though_its_deletions_are_put_off() {
+    for fault in [
+        Fault::too_many(1),
+        Fault::internal(),
+        Fault::CutBefore,
+        Fault::CutAfter,
+    ] {
+        let cluster = cluster();
+        let pod = Pod::sh("echo up; exec sleep 1000").with("grace = \"1s\"");
+        let server = cluster.serve_one(&pod);
+        let launched = server.begin(&[]);
+        launched.line("up");
+        for resource in ["jobs", "pods"] {
+            fake(&cluster).fail("delete", resource, 2, fault.clone());
+        }
+        launched.cancel();
+        let ended = launched.end();
+        assert_eq!(ended.action["status"], "CANCELLED", "{fault:?}: {ended:#?}");
+        for resource in ["jobs", "pods", "secrets"] {
+            cluster.until_none(resource);
+        }
+    }
+}
+
+#[test]
+fn a_restart_goes_on_with_its_jobs_though_its_lists_are_put_off() {
+    let cluster = cluster();
+    let script = "echo up; while [ ! -e go ]; do sleep 0.05; done; echo done";
+    let mut server = cluster.serve_one(&Pod::sh(script));
+    let id = server.begin(&[]).id;
+    server.known(&id).line("up");
+    let pod = cluster.pod_of(&id, "Running");
+    server.kill();
+    for fault in [Fault::too_many(1), Fault::internal(), Fault::CutBody(40)] {
+        fake(&cluster).fail("list", "*", 2, fault);
+    }
+    server.start_again();
+    fake(&cluster).leave_file(&pod, "main", "go");
+    server.known(&id).end().succeeded(&["up", "done"]);
+    assert_eq!(cluster.objects("jobs").len(), 1);
 }
 
 #[test]
@@ -133,6 +176,26 @@ fn a_log_whose_connection_dies_without_a_word_is_read_again_once_its_container_h
     let server = cluster.serve_one(&Pod::sh("echo first; echo second"));
     fake(&cluster).fail("get", "pods/log", 1, Fault::Silence(0));
     server.whole(&[]).succeeded(&["first", "second"]);
+}
+
+/// The pod's end was told as a deletion by somebody.
+#[test]
+fn why_a_job_ends_its_pod_is_asked_for_where_only_the_pod_was_seen_to_go() {
+    let cluster = cluster();
+    fake(&cluster).fail("watch", "jobs", usize::MAX, Fault::Silence(0));
+    let pod = json!({"name": "main", "command": ["sh", "-c", "echo up; exec sleep 1000"]});
+    let job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "spec": {
+            "activeDeadlineSeconds": 2,
+            "template": {"spec": {"restartPolicy": "Never", "containers": [pod]}},
+        },
+    });
+    let server = cluster.serve(&cluster.runner_of(job));
+    let ended = server.whole(&[]);
+    ended.check("ERROR", "deadline_exceeded", "activeDeadlineSeconds");
+    assert_eq!(ended.lines, ["up"]);
 }
 
 #[test]

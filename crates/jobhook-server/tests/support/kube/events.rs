@@ -35,11 +35,14 @@ pub(crate) fn tell(
     let (resource, object) = about;
     let metadata = &object["metadata"];
     let namespace = metadata["namespace"].as_str().unwrap_or_default();
-    let said = objects.all(&EVENTS, namespace).find(|(_, event)| {
-        event["involvedObject"]["uid"] == metadata["uid"]
-            && event["reason"] == reason
-            && event["message"] == message
-    });
+    let name = format!("{}.", metadata["name"].as_str().unwrap_or_default());
+    let said = objects
+        .named_like(&EVENTS, namespace, &name)
+        .find(|(_, event)| {
+            event["involvedObject"]["uid"] == metadata["uid"]
+                && event["reason"] == reason
+                && event["message"] == message
+        });
     if let Some(key) = said.map(|(key, _)| key.clone()) {
         objects.change(&key, |event| {
             event["count"] = (event["count"].as_u64().unwrap_or(1) + 1).into();
@@ -47,8 +50,7 @@ pub(crate) fn tell(
         });
         return;
     }
-    let name = metadata["name"].as_str().unwrap_or_default();
-    let name = format!("{name}.{:016x}", objects.revision());
+    let name = format!("{name}{:016x}", objects.revision());
     let event = json!({
         "kind": "Event",
         "apiVersion": "v1",

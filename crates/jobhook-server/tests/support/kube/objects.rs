@@ -89,6 +89,21 @@ impl Objects {
             })
     }
 
+    /// Those of them whose name begins so.
+    pub(crate) fn named_like<'o>(
+        &'o self,
+        resource: &Resource,
+        namespace: &'o str,
+        start: &'o str,
+    ) -> impl Iterator<Item = (&'o Key, &'o Arc<Value>)> {
+        let plural = resource.plural;
+        self.by_key
+            .range(Key::new(resource, namespace, start)..)
+            .take_while(move |(key, _)| {
+                key.plural == plural && key.namespace == namespace && key.name.starts_with(start)
+            })
+    }
+
     /// Every object of every resource.
     pub(crate) fn everything(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
         self.by_key.iter()

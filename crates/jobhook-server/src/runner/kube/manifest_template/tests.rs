@@ -22,6 +22,28 @@ fn of_file(text: &str) -> Result<ManifestTemplate, String> {
     configured.map_err(|error| error.to_string())
 }
 
+#[test]
+fn a_template_may_be_json_indented_as_json_may_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "spec": {"template": {"spec": {"containers": [
+            {"name": "${serviceName}", "image": "busybox", "args": ["a\tb: \u{e9}\n#", "${arguments.x}"]},
+        ]}}},
+    });
+    let mut text = Vec::new();
+    let tabs = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, tabs);
+    serde::Serialize::serialize(&job, &mut serializer).unwrap();
+    std::fs::write(directory.path().join("job.json"), text).unwrap();
+    let config = config("jobResources = \"job.json\"\n");
+    let template = ManifestTemplate::configured(&config, directory.path()).unwrap();
+    let filled = fill(&template, json!({"x": "y"})).unwrap();
+    let container = &filled["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["args"], json!(["a\tb: \u{e9}\n#", "y"]));
+}
+
 #[track_caller]
 fn check_refused(text: &str, what: &str) {
     let error = of_file(text).unwrap_err();
