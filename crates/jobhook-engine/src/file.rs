@@ -225,6 +225,15 @@ impl ObjectLimits {
     };
 }
 
+/// How much is stored, or on its way: contents, each once, and what is staged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// How many there are.
+    pub count: u64,
+    /// The bytes of all of them.
+    pub bytes: u64,
+}
+
 /// What attaching came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attached {

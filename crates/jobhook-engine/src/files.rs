@@ -63,7 +63,9 @@ pub struct FileSettings {
     pub max_file: u64,
     /// How much one object may have.
     pub object: ObjectLimits,
-    /// How many bytes all files may have; any number if `None`.
+    /// How many contents there may be, of all files together; any number if `None`.
+    pub total_files: Option<u64>,
+    /// How many bytes those may have; any number if `None`.
     pub total_bytes: Option<u64>,
     /// How many bytes of room the blob store must keep.
     pub min_free: u64,
@@ -87,6 +89,7 @@ impl Default for FileSettings {
                 files: 10_000,
                 bytes: 1 << 40,
             },
+            total_files: None,
             total_bytes: None,
             min_free: 0,
             keep_unused: Duration::from_secs(3600),

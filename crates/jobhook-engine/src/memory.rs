@@ -12,7 +12,7 @@ use crate::action::{Action, ActionId, Standing};
 use crate::attempt::{Attempt, AttemptRef};
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
-use crate::file::{ACTIONS, Content, File, Object, ObjectRef, PropertyRef, Staged};
+use crate::file::{ACTIONS, Content, File, Object, ObjectRef, PropertyRef, Staged, Volume};
 use crate::ledger::{self, Answer};
 use crate::log::{LogLimits, LogLine};
 use crate::retention::Retention;
@@ -224,8 +224,8 @@ impl Store for MemoryStore {
         Ok(self.tables().staged.get(blob).cloned())
     }
 
-    async fn stored_bytes(&self) -> Result<u64, StoreError> {
-        Ok(self.tables().stored_bytes())
+    async fn stored(&self) -> Result<Volume, StoreError> {
+        Ok(self.tables().stored())
     }
 
     async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError> {

@@ -16,7 +16,7 @@ use crate::action::{Action, ActionId, Standing};
 use crate::attempt::{Attempt, AttemptRef};
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
-use crate::file::{Content, File, Object, ObjectRef, PropertyRef, Staged};
+use crate::file::{Content, File, Object, ObjectRef, PropertyRef, Staged, Volume};
 use crate::ledger::Answer;
 use crate::log::LogLine;
 use crate::retention::Retention;
@@ -88,9 +88,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads what is staged as a blob.
     async fn staged(&self, blob: &BlobName) -> Result<Option<Staged>, StoreError>;
 
-    /// How many bytes all contents have, and all that is staged. It is asked before each upload,
-    /// so it takes the same time however many there are.
-    async fn stored_bytes(&self) -> Result<u64, StoreError>;
+    /// How much all contents are, and all that is staged. It is asked before each upload, so it
+    /// takes the same time however many there are.
+    async fn stored(&self) -> Result<Volume, StoreError>;
 
     /// Reads an object. One of actions is here once the action has had files.
     async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError>;

@@ -349,6 +349,7 @@ async fn file_settings(config: &Config, data_dir: &DataDir) -> Result<FileSettin
             files: files.object_files,
             bytes: files.object_bytes,
         },
+        total_files: files.total_files,
         total_bytes: files.total_bytes,
         min_free: files.min_free,
         keep_unused: files.keep_unused,

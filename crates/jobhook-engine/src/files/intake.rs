@@ -16,7 +16,7 @@ use super::room::Share;
 use super::token::{By, Purpose, Put};
 use crate::attempt::AttemptRef;
 use crate::blob::{BlobError, BlobName, BlobWriter};
-use crate::file::{Content, Origin, Staged};
+use crate::file::{Content, Origin, Staged, Volume};
 use crate::hook::Disbelief;
 use crate::write::{Refusal, Write, Written};
 
@@ -170,7 +170,7 @@ impl Files {
         let bytes = announced.unwrap_or(0);
         self.may_have(bytes)?;
         let share = self.0.room.share(bytes);
-        self.has_room(0).await?;
+        self.has_room(Volume::default()).await?;
         let state = State {
             writer: self.0.settings.blobs.begin().await?,
             digester: Digester::new(),
@@ -268,7 +268,7 @@ impl Intake {
         match self.announced {
             // It was counted as a whole when it began.
             Some(_) => self.files.has_disk(0).await,
-            None => self.files.has_room(0).await,
+            None => self.files.has_room(Volume::default()).await,
         }
     }
 

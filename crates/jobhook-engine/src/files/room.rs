@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Files;
 use super::error::FilesError;
+use crate::file::Volume;
 
 /// What is on its way.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Room(Arc<Tally>);
 
 #[derive(Debug, Default)]
 struct Tally {
+    /// How many transfers there are.
+    count: AtomicU64,
     /// The bytes of all transfers, those that were announced and are still to come among them.
     coming: AtomicU64,
     /// How many of them have come, and so take their room on the disk already.
@@ -33,6 +36,7 @@ pub(super) struct Share {
 impl Room {
     /// The part of a transfer that announces so many bytes.
     pub(super) fn share(&self, announced: u64) -> Share {
+        self.0.count.fetch_add(1, Ordering::Relaxed);
         self.0.coming.fetch_add(announced, Ordering::Relaxed);
         Share {
             tally: Arc::clone(&self.0),
@@ -41,14 +45,17 @@ impl Room {
         }
     }
 
-    fn coming(&self) -> u64 {
-        self.0.coming.load(Ordering::Relaxed)
+    fn coming(&self) -> Volume {
+        Volume {
+            count: self.0.count.load(Ordering::Relaxed),
+            bytes: self.0.coming.load(Ordering::Relaxed),
+        }
     }
 
     /// How many bytes are still to come, as far as that was said.
     fn outstanding(&self) -> u64 {
         let come = self.0.come.load(Ordering::Relaxed);
-        self.coming().saturating_sub(come)
+        self.coming().bytes.saturating_sub(come)
     }
 }
 
@@ -69,22 +76,36 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.tally.come.fetch_sub(self.come, Ordering::Relaxed);
         self.tally.coming.fetch_sub(self.coming, Ordering::Relaxed);
+        self.tally.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Files {
-    /// Whether there is room for what is on its way and `more` bytes.
-    pub(super) async fn has_room(&self, more: u64) -> Result<(), FilesError> {
-        if let Some(total) = self.0.settings.total_bytes {
-            let stored = self.0.store.stored_bytes().await?;
-            let wanted = self.0.room.coming().saturating_add(more);
-            if stored.saturating_add(wanted) > total {
+    /// Whether there is room for what is on its way and for `more`.
+    pub(super) async fn has_room(&self, more: Volume) -> Result<(), FilesError> {
+        let settings = &self.0.settings;
+        if settings.total_files.is_some() || settings.total_bytes.is_some() {
+            let parts = [self.0.store.stored().await?, self.0.room.coming(), more];
+            let sum =
+                |part: fn(&Volume) -> u64| parts.iter().map(part).fold(0, u64::saturating_add);
+            if settings
+                .total_files
+                .is_some_and(|most| sum(|part| part.count) > most)
+            {
+                return Err(FilesError::NoRoom(
+                    "the server stores as many files as it may",
+                ));
+            }
+            if settings
+                .total_bytes
+                .is_some_and(|most| sum(|part| part.bytes) > most)
+            {
                 return Err(FilesError::NoRoom(
                     "the server stores as many bytes of files as it may",
                 ));
             }
         }
-        self.has_disk(more).await
+        self.has_disk(more.bytes).await
     }
 
     /// Whether the disk has room for it, which is not this server's alone to fill.

@@ -7,7 +7,7 @@ use jobhook_protocol::{Md5Sum, Sha256Sum};
 use super::tables::Tables;
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
-use crate::file::{Content, File, Object, ObjectRef, PropertyRef};
+use crate::file::{Content, File, Object, ObjectRef, PropertyRef, Volume};
 use crate::ledger::{Row, Rows, Wanted};
 
 impl Tables {
@@ -18,10 +18,15 @@ impl Tables {
         fitting.take(2).cloned().collect()
     }
 
-    pub(super) fn stored_bytes(&self) -> u64 {
+    pub(super) fn stored(&self) -> Volume {
         let contents = self.contents.values().map(|kept| &kept.content);
         let staged = self.staged.values().map(|staged| &staged.content);
-        contents.chain(staged).map(|content| content.size).sum()
+        let mut stored = Volume::default();
+        for content in contents.chain(staged) {
+            stored.count += 1;
+            stored.bytes += content.size;
+        }
+        stored
     }
 
     pub(super) fn objects_of(&self, store: &str, after: Option<&str>, limit: usize) -> Vec<Object> {

@@ -11,7 +11,7 @@ use crate::action::{Action, ActionId, Standing};
 use crate::attempt::Attempt;
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
-use crate::file::{Content, File, Object, ObjectRef, PropertyRef, Staged};
+use crate::file::{Content, File, Object, ObjectRef, PropertyRef, Staged, Volume};
 use crate::ledger::Answer;
 use crate::log::LogLine;
 use crate::retention::Retention;
@@ -126,8 +126,8 @@ impl<P: Probe> Store for ProbedStore<P> {
         self.store.staged(blob).await
     }
 
-    async fn stored_bytes(&self) -> Result<u64, StoreError> {
-        self.store.stored_bytes().await
+    async fn stored(&self) -> Result<Volume, StoreError> {
+        self.store.stored().await
     }
 
     async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError> {

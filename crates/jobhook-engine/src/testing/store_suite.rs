@@ -286,7 +286,7 @@ macro_rules! store_suite {
             what_is_unstaged_is_gone
             a_batch_sees_what_it_staged
             a_content_is_found_by_its_md5_with_its_challenge
-            stored_bytes_are_those_of_contents_and_of_what_is_staged
+            what_is_stored_is_counted_once_each_with_what_is_staged
             a_content_is_idle_when_its_last_file_goes
             an_idle_content_that_is_attached_again_is_not_forgotten
             a_content_that_was_forgotten_comes_anew_as_another_blob

@@ -24,6 +24,8 @@ pub struct Files {
     pub object_files: u64,
     /// The most bytes of one object.
     pub object_bytes: u64,
+    /// The most files of all objects together.
+    pub total_files: Option<u64>,
     /// The most bytes of all files together.
     pub total_bytes: Option<u64>,
     /// Bytes that stay free on the disk of the data directory.
@@ -63,6 +65,8 @@ pub(super) struct Keys {
     /// Size of all files of one object; a few of the largest must have room. Default: `"1TiB"`.
     #[serde(deserialize_with = "read_a_size")]
     object_bytes: u64,
+    /// Files of all objects together, each content counted once. Default: any number.
+    total_files: Option<u64>,
     /// Size of all files together, each content counted once. Default: what fits.
     #[serde(deserialize_with = "read_some_size")]
     total_bytes: Option<u64>,
@@ -84,6 +88,7 @@ impl Default for Keys {
             max_file: 100 << 30,
             object_files: 10_000,
             object_bytes: 1 << 40,
+            total_files: None,
             total_bytes: None,
             min_free: 1 << 30,
             keep_unused: Duration::from_secs(3_600),
@@ -181,6 +186,7 @@ impl Keys {
             max_file: self.max_file,
             object_files: self.object_files,
             object_bytes: self.object_bytes,
+            total_files: self.total_files,
             total_bytes: self.total_bytes,
             min_free: self.min_free,
             keep_unused: self.keep_unused,

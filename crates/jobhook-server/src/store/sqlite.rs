@@ -50,7 +50,7 @@ use jobhook_engine::action::{Action, ActionId, Standing};
 use jobhook_engine::attempt::Attempt;
 use jobhook_engine::blob::BlobName;
 use jobhook_engine::clock::Timestamp;
-use jobhook_engine::file::{Content, File, Object, ObjectRef, PropertyRef, Staged};
+use jobhook_engine::file::{Content, File, Object, ObjectRef, PropertyRef, Staged, Volume};
 use jobhook_engine::ledger::{self, Answer};
 use jobhook_engine::log::{LogLimits, LogLine};
 use jobhook_engine::retention::Retention;
@@ -235,8 +235,8 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn stored_bytes(&self) -> Result<u64, StoreError> {
-        self.readers.glance(files::stored_bytes).await
+    async fn stored(&self) -> Result<Volume, StoreError> {
+        self.readers.glance(files::stored).await
     }
 
     async fn object(&self, at: &ObjectRef) -> Result<Option<Object>, StoreError> {

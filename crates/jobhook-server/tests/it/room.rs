@@ -92,6 +92,57 @@ async fn quotas_are_told_before_the_bytes_are_sent() {
 }
 
 #[tokio::test]
+async fn a_server_takes_so_many_files_of_all_objects_together() {
+    let server = Server::with(with(FileSettings {
+        total_files: Some(2),
+        ..FileSettings::default()
+    }))
+    .await;
+    let (job, other) = (server.job().await, server.job().await);
+    server.leave(&job, b"one").await;
+    let opened = server.open(&job, b"two").await;
+    let late = server.open(&job, b"three").await;
+    server.leave(&other, b"two").await;
+    // The same content is there once, however many files have it.
+    assert_eq!(server.open(&job, b"two").await["done"], true);
+    for (place, bytes) in [(&opened, &b"two"[..]), (&late, b"three")] {
+        let sent = server.send(place, bytes).await;
+        sent.refusal(507, "storage_full");
+    }
+    let Known {
+        hash, challenge, ..
+    } = known(b"three");
+    let body = json!({"hash": hash, "challenge": challenge}).to_string();
+    server
+        .ask_webda(&other, "PUT", &outputs(&other), &body)
+        .await
+        .refusal(507, "storage_full");
+    assert_eq!((server.left(&job).await, server.left(&other).await), (2, 1));
+}
+
+/// As with bytes: each looked, and then counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_at_once_are_counted_before_they_are_there() {
+    let server = Server::with(with(FileSettings {
+        total_files: Some(3),
+        ..FileSettings::default()
+    }))
+    .await;
+    let files = server.engine.files();
+    let first = files.stage(None).await.unwrap();
+    let second = files.stage(Some(1)).await.unwrap();
+    let third = files.stage(None).await.unwrap();
+    let full = files.stage(None).await.unwrap_err();
+    assert!(matches!(full, FilesError::NoRoom(_)), "{full}");
+    drop(third);
+    first.finish().await.unwrap();
+    drop(second);
+    for _ in 0..3 {
+        drop(files.stage(None).await.unwrap());
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_and_leaves_nothing() {
     let blobs = Arc::new(MemoryBlobs::default().with_capacity(1_000));
     let setup = Setup {

@@ -274,7 +274,7 @@ impl Server {
 
     /// The bytes of all contents that are stored.
     pub(crate) async fn stored_bytes(&self) -> u64 {
-        self.store.stored_bytes().await.unwrap()
+        self.store.stored().await.unwrap().bytes
     }
 
     pub(crate) fn now(&self) -> i64 {

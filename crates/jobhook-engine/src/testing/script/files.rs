@@ -17,7 +17,7 @@ use crate::blob::BlobName;
 use crate::clock::Timestamp;
 use crate::file::{
     Attach, Content, File, FileFields, INPUTS, InputFile, OUTPUTS, Object, ObjectLimits, ObjectRef,
-    Origin, PropertyRef, Staged,
+    Origin, PropertyRef, Staged, Volume,
 };
 use crate::retention::{Keep, Retention};
 use crate::store::Store;
@@ -212,7 +212,7 @@ pub(super) struct HeldFiles {
     contents: Vec<Content>,
     pairs: Vec<Vec<Content>>,
     staged: Vec<Staged>,
-    bytes: u64,
+    stored: Volume,
     wanted: Vec<BlobName>,
 }
 
@@ -247,7 +247,7 @@ pub(super) async fn read(store: &dyn Store, actions: &[ActionId]) -> HeldFiles {
         contents,
         pairs,
         staged,
-        bytes: store.stored_bytes().await.unwrap(),
+        stored: store.stored().await.unwrap(),
         wanted: store.wanted_blobs(&blobs).await.unwrap(),
     }
 }
@@ -283,5 +283,9 @@ pub(super) fn check(held: &HeldFiles) {
     }
     let staged = held.staged.iter().map(|staged| &staged.content);
     let all = held.contents.iter().chain(staged);
-    assert_eq!(held.bytes, all.map(|content| content.size).sum::<u64>());
+    assert_eq!(held.stored.count, all.clone().count() as u64);
+    assert_eq!(
+        held.stored.bytes,
+        all.map(|content| content.size).sum::<u64>()
+    );
 }

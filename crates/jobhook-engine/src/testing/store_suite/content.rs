@@ -4,7 +4,7 @@ use jobhook_protocol::{Md5Sum, Sha256Sum};
 
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
-use crate::file::{Content, Origin};
+use crate::file::{Content, Origin, Volume};
 use crate::testing::Clerk;
 use crate::testing::factory::*;
 use crate::write::{Refusal, Write};
@@ -33,8 +33,12 @@ async fn drop_image(clerk: &Clerk, id: &str, now: Timestamp) {
     assert!(clerk.store().drop_object(&image(id), now).await.unwrap());
 }
 
-async fn stored_bytes(clerk: &Clerk) -> u64 {
-    clerk.store().stored_bytes().await.unwrap()
+async fn all_of(clerk: &Clerk) -> Volume {
+    clerk.store().stored().await.unwrap()
+}
+
+fn volume(count: u64, bytes: u64) -> Volume {
+    Volume { count, bytes }
 }
 
 pub async fn what_is_staged_reads_back(clerk: Clerk) {
@@ -54,7 +58,7 @@ pub async fn what_is_staged_twice_stays_as_it_was(clerk: Clerk) {
     clerk.at(after(2)).stage(content(2, "a")).await;
     let read = clerk.store().staged(&BlobName("a".into())).await.unwrap();
     assert_eq!(read, Some(staged(content(1, "a"))));
-    assert_eq!(stored_bytes(&clerk).await, 1);
+    assert_eq!(all_of(&clerk).await.bytes, 1);
 }
 
 pub async fn what_is_unstaged_is_gone(clerk: Clerk) {
@@ -64,7 +68,7 @@ pub async fn what_is_unstaged_is_gone(clerk: Clerk) {
     assert_eq!(clerk.write(unstage("a")).await, Err(Refusal::NoContent));
     let read = clerk.store().staged(&BlobName("a".into())).await.unwrap();
     assert_eq!(read, None);
-    assert_eq!(stored_bytes(&clerk).await, 2);
+    assert_eq!(all_of(&clerk).await.bytes, 2);
     store(&clerk, "1", content(3, "c")).await;
     assert_eq!(clerk.write(unstage("c")).await, Err(Refusal::NoContent));
 }
@@ -93,13 +97,13 @@ pub async fn a_batch_sees_what_it_staged(clerk: Clerk) {
     let files = clerk.files(&image("1")).await;
     assert_eq!(files.len(), 1);
     assert_eq!(files[0].content, content(2, "a"));
-    assert_eq!(stored_bytes(&clerk).await, 2);
+    assert_eq!(all_of(&clerk).await.bytes, 2);
 
     clerk.batch(&[stage(4)]).await;
     clerk.batch(&[unstage("a"), stage(5)]).await;
     let read = clerk.store().staged(&BlobName("a".into())).await.unwrap();
     assert_eq!(read, Some(staged(content(5, "a"))));
-    assert_eq!(stored_bytes(&clerk).await, 7);
+    assert_eq!(all_of(&clerk).await.bytes, 7);
 }
 
 pub async fn a_content_is_found_by_its_md5_with_its_challenge(clerk: Clerk) {
@@ -125,27 +129,27 @@ pub async fn a_content_is_found_by_its_md5_with_its_challenge(clerk: Clerk) {
     assert_eq!(pair(2, !2).await, [content(2, "2")]);
 }
 
-pub async fn stored_bytes_are_those_of_contents_and_of_what_is_staged(clerk: Clerk) {
-    assert_eq!(stored_bytes(&clerk).await, 0);
+pub async fn what_is_stored_is_counted_once_each_with_what_is_staged(clerk: Clerk) {
+    assert_eq!(all_of(&clerk).await, volume(0, 0));
     clerk.stage(content(1, "a")).await;
     store(&clerk, "1", content(2, "b")).await;
-    assert_eq!(stored_bytes(&clerk).await, 3);
+    assert_eq!(all_of(&clerk).await, volume(2, 3));
     let to = image("2").property("files");
     clerk
         .attach(attach(to.clone(), staged_as("a"), "x"))
         .await
         .unwrap();
-    assert_eq!(stored_bytes(&clerk).await, 3);
+    assert_eq!(all_of(&clerk).await, volume(2, 3));
     store(&clerk, "3", content(2, "c")).await;
-    assert_eq!(stored_bytes(&clerk).await, 3, "a content counts once");
+    assert_eq!(all_of(&clerk).await, volume(2, 3), "a content counts once");
     clerk.stage(content(1, "a")).await;
-    assert_eq!(stored_bytes(&clerk).await, 4);
+    assert_eq!(all_of(&clerk).await, volume(3, 4));
     clerk.attach(attach(to, staged_as("a"), "x")).await.unwrap();
-    assert_eq!(stored_bytes(&clerk).await, 3);
+    assert_eq!(all_of(&clerk).await, volume(2, 3));
     drop_image(&clerk, "2", NOW).await;
-    assert_eq!(stored_bytes(&clerk).await, 3, "what is idle is there");
+    assert_eq!(all_of(&clerk).await, volume(2, 3), "what is idle is there");
     assert_eq!(clerk.forget_unused(NOW).await, names(&["a"]));
-    assert_eq!(stored_bytes(&clerk).await, 2);
+    assert_eq!(all_of(&clerk).await, volume(1, 2));
 }
 
 pub async fn a_content_is_idle_when_its_last_file_goes(clerk: Clerk) {
@@ -225,7 +229,7 @@ pub async fn what_is_staged_too_long_is_forgotten(clerk: Clerk) {
     assert_eq!(forget(after(99), after(-1)).await, []);
     assert_eq!(forget(after(-99), after(4)).await, names(&["a"]));
     assert_eq!(forget(after(-99), after(5)).await, names(&["b"]));
-    assert_eq!(stored_bytes(&clerk).await, 0);
+    assert_eq!(all_of(&clerk).await.bytes, 0);
 }
 
 pub async fn what_is_unused_longest_is_forgotten_first_and_contents_before_the_staged(

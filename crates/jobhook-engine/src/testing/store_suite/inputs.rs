@@ -99,7 +99,7 @@ pub async fn one_staged_file_may_be_several_inputs(clerk: Clerk) {
         .collect();
     assert_eq!(names, [Some("x"), Some("y")]);
     assert!(files.iter().all(|file| file.content == content(1, "a")));
-    assert_eq!(clerk.store().stored_bytes().await.unwrap(), 1);
+    assert_eq!(clerk.store().stored().await.unwrap().bytes, 1);
     let new = with_files(vec![input("a", "x")]);
     assert_eq!(clerk.write(insert(&new)).await, Err(Refusal::NoContent));
 }
@@ -164,7 +164,7 @@ pub async fn an_action_may_have_the_inputs_of_another(clerk: Clerk) {
     let inputs = files(&clerk, first).await.into_iter().take(2);
     let expected: Vec<File> = inputs.map(moved).collect();
     assert_eq!(files(&clerk, second).await, expected);
-    assert_eq!(clerk.store().stored_bytes().await.unwrap(), 6);
+    assert_eq!(clerk.store().stored().await.unwrap().bytes, 6);
 
     clerk.stage(content(4, "d")).await;
     let third = NewAction {

@@ -128,7 +128,7 @@ pub async fn what_is_refused_for_a_limit_leaves_nothing(clerk: Clerk) {
     for n in [5, 6] {
         assert_eq!(store.content(Sha256Sum([n; 32])).await.unwrap(), None);
     }
-    assert_eq!(store.stored_bytes().await.unwrap(), 5);
+    assert_eq!(store.stored().await.unwrap().bytes, 5);
     clerk
         .attach(attach(to, staged_as("staged"), "x"))
         .await

@@ -109,7 +109,7 @@ pub async fn files_survive_reopening(place: Place) {
     assert_eq!((inputs.len(), object.is_some()), (1, true));
     assert_eq!(clerk.files(&action).await, inputs);
     assert_eq!(store.object(&action).await.unwrap(), object);
-    assert_eq!(store.stored_bytes().await.unwrap(), 6);
+    assert_eq!(store.stored().await.unwrap().bytes, 6);
     let blobs = ["a", "b", "c"].map(|blob| content(0, blob).blob);
     assert_eq!(store.wanted_blobs(&blobs).await.unwrap(), blobs);
     assert_eq!(
@@ -119,5 +119,5 @@ pub async fn files_survive_reopening(place: Place) {
     drop(clerk);
 
     let clerk = place.open().await;
-    assert_eq!(clerk.store().stored_bytes().await.unwrap(), 1);
+    assert_eq!(clerk.store().stored().await.unwrap().bytes, 1);
 }

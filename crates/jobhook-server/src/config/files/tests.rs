@@ -15,7 +15,8 @@ fn files_lie_in_the_data_directory_unless_something_else_is_said() {
     assert_eq!(files.backend, FilesBackend::Directory);
     assert_eq!(files.max_file, 100 << 30);
     assert_eq!((files.object_files, files.object_bytes), (10_000, 1 << 40));
-    assert_eq!((files.total_bytes, files.min_free), (None, 1 << 30));
+    assert_eq!((files.total_files, files.total_bytes), (None, None));
+    assert_eq!(files.min_free, 1 << 30);
     assert_eq!(files.keep_unused, Duration::from_secs(3_600));
 }
 
@@ -28,6 +29,7 @@ fn every_key_of_files_is_read() {
         max_file = "10MiB"
         object_files = 3
         object_bytes = "20MiB"
+        total_files = 1000
         total_bytes = "1GiB"
         min_free = 0
         keep_unused = "0s"
@@ -48,7 +50,9 @@ fn every_key_of_files_is_read() {
     let files = &config.files;
     assert_eq!((files.max_file, files.object_files), (10 << 20, 3));
     assert_eq!(files.object_bytes, 20 << 20);
-    assert_eq!((files.total_bytes, files.min_free), (Some(1 << 30), 0));
+    let total = (files.total_files, files.total_bytes);
+    assert_eq!(total, (Some(1_000), Some(1 << 30)));
+    assert_eq!(files.min_free, 0);
     assert_eq!(files.keep_unused, Duration::ZERO);
     let s3 = s3(&config);
     assert_eq!((s3.bucket.as_str(), s3.prefix.as_str()), ("jobs", "a/b/"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jobhook_engine::blob::BlobName;
 use jobhook_engine::file::{
-    Content, File, FileFields, KeptContent, Object, ObjectRef, PropertyRef, Staged,
+    Content, File, FileFields, KeptContent, Object, ObjectRef, PropertyRef, Staged, Volume,
 };
 use jobhook_engine::ledger::{Row, Rows, Wanted};
 use jobhook_engine::store::StoreError;
@@ -50,7 +50,7 @@ const STAGED: &str = concat!(
     content_columns!(),
     ", c.at FROM staged AS c WHERE c.blob = ?"
 );
-const STORED: &str = "SELECT bytes FROM stored WHERE one = 1";
+const STORED: &str = "SELECT count, bytes FROM stored WHERE one = 1";
 const WANTED: &str = "SELECT value FROM json_each(?) \
     WHERE EXISTS (SELECT 1 FROM contents INDEXED BY contents_blob WHERE blob = value) \
     OR EXISTS (SELECT 1 FROM staged WHERE blob = value)";
@@ -119,9 +119,13 @@ pub(super) fn staged(
     Ok(found.into_iter().next())
 }
 
-pub(super) fn stored_bytes(connection: &Connection) -> Result<u64, StoreError> {
-    let found = each(connection, STORED, [], |row| row.number())?;
-    let missing = || damaged("the stored bytes", "their row is missing");
+pub(super) fn stored(connection: &Connection) -> Result<Volume, StoreError> {
+    let read = |row: &mut Reader<'_>| {
+        let (count, bytes) = (row.number()?, row.number()?);
+        Ok(Volume { count, bytes })
+    };
+    let found = each(connection, STORED, [], read)?;
+    let missing = || damaged("what is stored", "its row is missing");
     found.into_iter().next().ok_or_else(missing)
 }
 

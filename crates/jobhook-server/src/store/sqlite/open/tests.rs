@@ -1,4 +1,5 @@
 use jobhook_engine::action::ActionId;
+use jobhook_engine::file::Volume;
 use tempfile::TempDir;
 
 use super::super::{files, read};
@@ -139,24 +140,28 @@ fn a_database_is_readable_by_its_owner_only() {
     }
 }
 
-#[test]
-fn an_older_database_is_brought_up_to_date_and_keeps_what_it_holds() {
-    let (_directory, path) = place();
-    let mut connection = Connection::open(&path).unwrap();
+/// A database as an older version has left it, with these rows.
+fn database_of(path: &Path, version: usize, rows: &str) {
+    let mut connection = Connection::open(path).unwrap();
     let id = format!("PRAGMA application_id = {APPLICATION_ID}");
     connection.execute_batch(&id).unwrap();
     let transaction = connection.transaction().unwrap();
-    for (version, sql) in &MIGRATIONS[..3] {
+    for (version, sql) in &MIGRATIONS[..version] {
         transaction.execute_batch(sql).unwrap();
         let schema = "INSERT OR REPLACE INTO meta (key, value) VALUES ('schema', ?)";
         transaction.execute(schema, [version.to_string()]).unwrap();
     }
+    transaction.execute_batch(rows).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn an_older_database_is_brought_up_to_date_and_keeps_what_it_holds() {
+    let (_directory, path) = place();
     let action = "INSERT INTO actions (id, action_type, status, attempt, attempts, created_at, \
         updated_at, due_at, log_last, log_dropped, log_bytes, open, payloads) \
         VALUES (zeroblob(16), 'Echo', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0)";
-    transaction.execute(action, []).unwrap();
-    transaction.commit().unwrap();
-    drop(connection);
+    database_of(&path, 3, action);
 
     let opened = open(&path).unwrap();
     let id = ActionId(uuid::Uuid::nil());
@@ -165,6 +170,22 @@ fn an_older_database_is_brought_up_to_date_and_keeps_what_it_holds() {
         (action.action_type.as_str(), action.grants),
         ("Echo", vec![])
     );
-    let stored = files::stored_bytes(&opened.readers[0]).unwrap();
-    assert_eq!(stored, 0);
+    let stored = files::stored(&opened.readers[0]).unwrap();
+    assert_eq!(stored, Volume::default());
+}
+
+#[test]
+fn what_an_older_database_holds_of_files_is_counted_when_it_is_brought_up_to_date() {
+    let (_directory, path) = place();
+    database_of(&path, 5, "
+        INSERT INTO contents VALUES (x'01', x'01', x'01', 3, 'a', NULL), (x'02', x'02', x'02', 4, 'b', NULL);
+        INSERT INTO staged VALUES ('c', x'03', x'03', x'03', 5, 0);
+    ");
+    let opened = open(&path).unwrap();
+    let stored = files::stored(&opened.readers[0]).unwrap();
+    assert_eq!((stored.count, stored.bytes), (3, 12));
+    let forget = "DELETE FROM contents WHERE sha256 = x'01'; DELETE FROM staged";
+    opened.writer.execute_batch(forget).unwrap();
+    let stored = files::stored(&opened.readers[0]).unwrap();
+    assert_eq!((stored.count, stored.bytes), (1, 4));
 }
