@@ -1,6 +1,7 @@
 //! A real cluster, as `KUBECONFIG` leads to it; `./just test-kube` runs the scenarios on it.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use ::kube::config::{KubeConfigOptions, Kubeconfig};
 use ::kube::runtime::{WatchStreamExt, watcher};
 use ::kube::{Api, Client, Config};
 use futures_util::{Stream, StreamExt};
+use hyper_util::client::proxy::matcher::Matcher;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -43,6 +45,16 @@ fn path(resource: &str, namespace: &str) -> String {
     format!("/{api}/namespaces/{namespace}/{resource}")
 }
 
+/// Whether the environment has no proxy stand before the cluster.
+fn is_direct(cluster: &http::Uri) -> bool {
+    let host = cluster.host().unwrap_or_default();
+    let is_here = host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    is_here || Matcher::from_env().intercept(cluster).is_none()
+}
+
 impl RealCluster {
     pub(crate) fn open() -> RealCluster {
         let path = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty());
@@ -53,9 +65,18 @@ impl RealCluster {
         let runtime = Runtime::new().unwrap();
         let client = runtime.block_on(async {
             let known = Kubeconfig::read_from(&kubeconfig).unwrap();
+            let names_a_proxy = known.clusters.iter().any(|known| {
+                let cluster = known.cluster.as_ref();
+                cluster.is_some_and(|cluster| cluster.proxy_url.is_some())
+            });
             let options = KubeConfigOptions::default();
             let config = Config::from_custom_kubeconfig(known, &options).await;
-            Client::try_from(config.unwrap()).unwrap()
+            let mut config = config.unwrap();
+            // It holds NO_PROXY against the proxy; the servers under test do better.
+            if !names_a_proxy && is_direct(&config.cluster_url) {
+                config.proxy_url = None;
+            }
+            Client::try_from(config).unwrap()
         });
         RealCluster {
             runtime,
