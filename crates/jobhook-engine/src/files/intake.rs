@@ -16,7 +16,7 @@ use super::room::Share;
 use super::token::{By, Purpose, Put};
 use crate::attempt::AttemptRef;
 use crate::blob::{BlobError, BlobName, BlobWriter};
-use crate::file::{Content, Origin, Staged, Volume};
+use crate::file::{Content, Origin, Staged};
 use crate::hook::Disbelief;
 use crate::write::{Refusal, Write, Written};
 
@@ -169,8 +169,7 @@ impl Files {
         let announced = expected.or(announced);
         let bytes = announced.unwrap_or(0);
         self.may_have(bytes)?;
-        let share = self.0.room.share(bytes);
-        self.has_room(Volume::default()).await?;
+        let share = self.admit(bytes).await?;
         let state = State {
             writer: self.0.settings.blobs.begin().await?,
             digester: Digester::new(),
@@ -268,7 +267,7 @@ impl Intake {
         match self.announced {
             // It was counted as a whole when it began.
             Some(_) => self.files.has_disk(0).await,
-            None => self.files.has_room(Volume::default()).await,
+            None => self.files.has_room_for_what_came().await,
         }
     }
 

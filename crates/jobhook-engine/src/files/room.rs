@@ -2,18 +2,39 @@
 //! goes on.
 //!
 //! What is on its way counts as if it were there, so that many transfers at once cannot take
-//! together what none may take alone: a transfer first counts, and asks then.
+//! together what none may take alone. A transfer is let in by one look at all of it, and counts
+//! from then on; one that is not let in has never counted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Files;
 use super::error::FilesError;
 use crate::file::Volume;
 
+/// How long what the disk said is good.
+const ASKED_AGAIN: Duration = Duration::from_millis(100);
+
 /// What is on its way.
 #[derive(Debug, Default)]
-pub(super) struct Room(Arc<Tally>);
+pub(super) struct Room {
+    tally: Arc<Tally>,
+    /// Held while one is let in.
+    door: tokio::sync::Mutex<()>,
+    /// What the disk said last.
+    disk: Mutex<Option<Disk>>,
+}
+
+/// How much room a disk had.
+#[derive(Clone, Copy, Debug)]
+struct Disk {
+    at: Instant,
+    /// How many bytes had ever come by then.
+    arrived: u64,
+    /// Nothing where nobody can say.
+    room: Option<u64>,
+}
 
 #[derive(Debug, Default)]
 struct Tally {
@@ -23,6 +44,8 @@ struct Tally {
     coming: AtomicU64,
     /// How many of them have come, and so take their room on the disk already.
     come: AtomicU64,
+    /// How many have come since the server began.
+    arrived: AtomicU64,
 }
 
 /// The part of one transfer.
@@ -34,12 +57,11 @@ pub(super) struct Share {
 }
 
 impl Room {
-    /// The part of a transfer that announces so many bytes.
-    pub(super) fn share(&self, announced: u64) -> Share {
-        self.0.count.fetch_add(1, Ordering::Relaxed);
-        self.0.coming.fetch_add(announced, Ordering::Relaxed);
+    fn share(&self, announced: u64) -> Share {
+        self.tally.count.fetch_add(1, Ordering::Relaxed);
+        self.tally.coming.fetch_add(announced, Ordering::Relaxed);
         Share {
-            tally: Arc::clone(&self.0),
+            tally: Arc::clone(&self.tally),
             coming: announced,
             come: 0,
         }
@@ -47,14 +69,14 @@ impl Room {
 
     fn coming(&self) -> Volume {
         Volume {
-            count: self.0.count.load(Ordering::Relaxed),
-            bytes: self.0.coming.load(Ordering::Relaxed),
+            count: self.tally.count.load(Ordering::Relaxed),
+            bytes: self.tally.coming.load(Ordering::Relaxed),
         }
     }
 
     /// How many bytes are still to come, as far as that was said.
     fn outstanding(&self) -> u64 {
-        let come = self.0.come.load(Ordering::Relaxed);
+        let come = self.tally.come.load(Ordering::Relaxed);
         self.coming().bytes.saturating_sub(come)
     }
 }
@@ -63,6 +85,7 @@ impl Share {
     /// So many more bytes have come.
     pub(super) fn arrive(&mut self, bytes: u64) {
         self.come += bytes;
+        self.tally.arrived.fetch_add(bytes, Ordering::Relaxed);
         // First, or somebody might see more that has come than what is coming.
         if let Some(unannounced) = self.come.checked_sub(self.coming) {
             self.tally.coming.fetch_add(unannounced, Ordering::Relaxed);
@@ -81,38 +104,55 @@ impl Drop for Share {
 }
 
 impl Files {
-    /// Whether there is room for what is on its way and for `more`.
-    pub(super) async fn has_room(&self, more: Volume) -> Result<(), FilesError> {
+    /// Lets a transfer in that announces so many bytes.
+    pub(super) async fn admit(&self, announced: u64) -> Result<Share, FilesError> {
+        let _one_at_a_time = self.0.room.door.lock().await;
+        self.has_room(announced).await?;
+        Ok(self.0.room.share(announced))
+    }
+
+    /// Whether there is room for one more file, of so many bytes.
+    pub(super) async fn has_room(&self, bytes: u64) -> Result<(), FilesError> {
+        self.may_store(Volume { count: 1, bytes }).await?;
+        self.has_disk(bytes).await
+    }
+
+    /// Whether there is room for what has come of a transfer, which was let in without a word of how
+    /// much that would be.
+    pub(super) async fn has_room_for_what_came(&self) -> Result<(), FilesError> {
+        self.may_store(Volume::default()).await?;
+        self.has_disk(0).await
+    }
+
+    async fn may_store(&self, more: Volume) -> Result<(), FilesError> {
         let settings = &self.0.settings;
-        if settings.total_files.is_some() || settings.total_bytes.is_some() {
-            let parts = [self.0.store.stored().await?, self.0.room.coming(), more];
-            let sum =
-                |part: fn(&Volume) -> u64| parts.iter().map(part).fold(0, u64::saturating_add);
-            if settings
-                .total_files
-                .is_some_and(|most| sum(|part| part.count) > most)
-            {
-                return Err(FilesError::NoRoom(
-                    "the server stores as many files as it may",
-                ));
-            }
-            if settings
-                .total_bytes
-                .is_some_and(|most| sum(|part| part.bytes) > most)
-            {
-                return Err(FilesError::NoRoom(
-                    "the server stores as many bytes of files as it may",
-                ));
-            }
+        if settings.total_files.is_none() && settings.total_bytes.is_none() {
+            return Ok(());
         }
-        self.has_disk(more.bytes).await
+        // In this order: what gets there meanwhile counts twice, and never not at all.
+        let coming = self.0.room.coming();
+        let parts = [coming, self.0.store.stored().await?, more];
+        let sum = |part: fn(&Volume) -> u64| parts.iter().map(part).fold(0, u64::saturating_add);
+        // How many come was decided when they were let in.
+        let (count, bytes) = (sum(|part| part.count), sum(|part| part.bytes));
+        if more.count > 0 && settings.total_files.is_some_and(|most| count > most) {
+            return Err(FilesError::NoRoom(
+                "the server stores as many files as it may",
+            ));
+        }
+        if settings.total_bytes.is_some_and(|most| bytes > most) {
+            return Err(FilesError::NoRoom(
+                "the server stores as many bytes of files as it may",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether the disk has room for it, which is not this server's alone to fill.
     pub(super) async fn has_disk(&self, more: u64) -> Result<(), FilesError> {
         let settings = &self.0.settings;
         if settings.min_free > 0
-            && let Some(room) = settings.blobs.room().await?
+            && let Some(room) = self.disk_room().await?
         {
             let wanted = self.0.room.outstanding().saturating_add(more);
             if room.saturating_sub(wanted) < settings.min_free {
@@ -122,5 +162,26 @@ impl Files {
             }
         }
         Ok(())
+    }
+
+    /// The room of the disk, as it was a moment ago, less what has come since then: asking it takes
+    /// longer than a small file.
+    async fn disk_room(&self) -> Result<Option<u64>, FilesError> {
+        let room = &self.0.room;
+        let arrived = || room.tally.arrived.load(Ordering::Relaxed);
+        let known = *room.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.filter(|known| known.at.elapsed() < ASKED_AGAIN) {
+            let come = arrived().saturating_sub(known.arrived);
+            return Ok(known.room.map(|room| room.saturating_sub(come)));
+        }
+        // Before it is asked: what comes meanwhile counts twice.
+        let (at, arrived) = (Instant::now(), arrived());
+        let found = self.0.settings.blobs.room().await?;
+        *room.disk.lock().unwrap_or_else(PoisonError::into_inner) = Some(Disk {
+            at,
+            arrived,
+            room: found,
+        });
+        Ok(found)
     }
 }

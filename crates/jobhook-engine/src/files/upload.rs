@@ -11,7 +11,7 @@ use super::{Files, token};
 use crate::attempt::AttemptRef;
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
-use crate::file::{Attach, Attached, File, FileFields, Origin, PropertyRef, Volume};
+use crate::file::{Attach, Attached, File, FileFields, Origin, PropertyRef};
 use crate::hook::Proven;
 use crate::write::{Refusal, Write, Written};
 
@@ -138,7 +138,7 @@ impl Files {
     ) -> Result<Opened, FilesError> {
         let bytes = size.unwrap_or(0);
         self.may_have(bytes)?;
-        self.has_room(Volume { count: 1, bytes }).await?;
+        self.has_room(bytes).await?;
         self.fits(&allowed.property, bytes).await?;
         let put = Put {
             by: by.into(),

@@ -20,6 +20,7 @@ mod container_logs;
 mod course;
 mod disruption;
 mod job_state;
+mod kubeconfig;
 mod launch;
 mod log_position;
 mod logs;

@@ -129,16 +129,43 @@ async fn uploads_at_once_are_counted_before_they_are_there() {
     }))
     .await;
     let files = server.engine.files();
-    let first = files.stage(None).await.unwrap();
+    let mut first = files.stage(None).await.unwrap();
     let second = files.stage(Some(1)).await.unwrap();
     let third = files.stage(None).await.unwrap();
     let full = files.stage(None).await.unwrap_err();
     assert!(matches!(full, FilesError::NoRoom(_)), "{full}");
     drop(third);
+    first.push(Bytes::from_static(b"x")).await.unwrap();
     first.finish().await.unwrap();
     drop(second);
     for _ in 0..3 {
         drop(files.stage(None).await.unwrap());
+    }
+}
+
+/// Those who knocked counted while they were told, and who was in was thrown out at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_takes_no_place_of_who_is_in() {
+    for _ in 0..20 {
+        let server = Server::with(with(FileSettings {
+            total_files: Some(1),
+            total_bytes: Some(100),
+            ..FileSettings::default()
+        }))
+        .await;
+        let files = server.engine.files();
+        let mut inside = files.stage(None).await.unwrap();
+        inside.push(Bytes::from_static(b"x")).await.unwrap();
+        let knocks = (0..8).map(|_| {
+            let files = files.clone();
+            tokio::spawn(async move { files.stage(Some(100)).await.map(drop) })
+        });
+        let knocks: Vec<_> = knocks.collect();
+        inside.finish().await.unwrap();
+        for knock in knocks {
+            let refused = knock.await.unwrap().unwrap_err();
+            assert!(matches!(refused, FilesError::NoRoom(_)), "{refused}");
+        }
     }
 }
 

@@ -5,13 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
+use http::Uri;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use kube::client::AuthError;
-use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client};
-use serde_json::Value;
 
+use super::kubeconfig::{Source, shown};
 use super::proxy;
 use crate::config;
 
@@ -20,7 +20,7 @@ use crate::config;
 pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) namespace: String,
-    /// Its API server's address.
+    /// Its API server's address, and the proxy before it, as people are told it.
     pub(super) address: String,
 }
 
@@ -72,18 +72,12 @@ pub enum ClusterError {
     },
     /// The address of a proxy is none. It may hold a password, and is not shown.
     #[error(
-        "{0} is no proxy's address: write http://host:port, https://host:port or socks5://host:port"
+        "{0} is no proxy's address: write http://host:port, with a user if need be, or socks5://host:port"
     )]
     Proxy(&'static str),
     /// What the kubeconfig says does not fit together.
     #[error("config: {0}")]
     Unusable(String),
-}
-
-fn shown(path: &Option<PathBuf>) -> String {
-    path.as_ref()
-        .map(|path| format!(" {}", path.display()))
-        .unwrap_or_default()
 }
 
 impl Cluster {
@@ -98,16 +92,10 @@ impl Cluster {
     ) -> Result<Cluster, ClusterError> {
         // Another provider may have been chosen before.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = match config.config.as_ref().map(|source| &source.0) {
-            Some(Value::String(text)) if text.contains('\n') => Some((None, parse(None, text)?)),
-            Some(Value::String(path)) => Some(read(&config::KubeRunner::beside(directory, path))?),
-            Some(inline) => Some((None, parse(None, &inline.to_string())?)),
-            None => usual()?,
-        };
-        let (mut settings, own_proxy) = match kubeconfig {
-            Some((path, kubeconfig)) => {
-                let context = config.context.as_deref();
-                choose(path, kubeconfig, context).await?
+        let (mut settings, own_proxy) = match Source::of(config, directory)? {
+            Some(source) => {
+                let chosen = source.choose(config.context.as_deref())?;
+                (chosen.settings, chosen.proxy)
             }
             None => {
                 let found = kube::Config::incluster();
@@ -115,16 +103,20 @@ impl Cluster {
                 (settings, None)
             }
         };
-        settings.proxy_url = proxy::before(&settings.cluster_url, own_proxy.as_deref(), |name| {
-            std::env::var(name).ok()
-        })?;
+        let mut address = settings.cluster_url.to_string();
+        let environment = |name: &str| std::env::var(name).ok();
+        let proxy = proxy::before(&settings.cluster_url, own_proxy.as_deref(), environment)?;
+        if let Some(proxy) = proxy {
+            address = format!("{address} through {proxy}");
+            settings.proxy_url = Some(proxy.address);
+            settings.cluster_url = with_port(settings.cluster_url);
+        }
         if let Some(namespace) = &config.namespace {
             settings.default_namespace.clone_from(namespace);
         }
         // Who calls knows how long to wait, and what ends the waiting.
         settings.default_retry = false;
         let namespace = settings.default_namespace.clone();
-        let address = settings.cluster_url.to_string();
         let client =
             Client::try_from(settings).map_err(|error| ClusterError::Unusable(chain(&error)))?;
         Ok(Cluster {
@@ -160,152 +152,16 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
-fn read(path: &Path) -> Result<(Option<PathBuf>, Kubeconfig), ClusterError> {
-    // Kubeconfig::read_from makes the paths in it absolute.
-    match Kubeconfig::read_from(path) {
-        Ok(kubeconfig) => Ok((Some(path.to_owned()), kubeconfig)),
-        Err(KubeconfigError::ReadConfig(source, path)) => {
-            Err(ClusterError::Unreadable { path, source })
-        }
-        Err(KubeconfigError::Parse(error)) => Err(malformed(Some(path.to_owned()), &error)),
-        Err(error) => Err(ClusterError::Malformed {
-            path: Some(path.to_owned()),
-            reason: chain(&error),
-        }),
+/// The client library asks a proxy for port 443 where nothing is said, of an API server without TLS
+/// too.
+fn with_port(url: Uri) -> Uri {
+    if url.scheme_str() != Some("http") || url.port().is_some() {
+        return url;
     }
-}
-
-fn parse(path: Option<PathBuf>, text: &str) -> Result<Kubeconfig, ClusterError> {
-    match Kubeconfig::from_yaml(text) {
-        Ok(kubeconfig) => Ok(kubeconfig),
-        Err(KubeconfigError::Parse(error)) => Err(malformed(path, &error)),
-        Err(error) => Err(ClusterError::Malformed {
-            path,
-            reason: chain(&error),
-        }),
-    }
-}
-
-/// Without the line that the parser shows: it may hold a token.
-fn malformed(path: Option<PathBuf>, error: &serde_saphyr::Error) -> ClusterError {
-    let reason = match error.location() {
-        Some(place) => format!(
-            "not a kubeconfig at line {}, column {}",
-            place.line(),
-            place.column()
-        ),
-        None => "not a kubeconfig".to_owned(),
-    };
-    ClusterError::Malformed { path, reason }
-}
-
-/// The kubeconfig where kubectl looks for it; `None` if there is none.
-fn usual() -> Result<Option<(Option<PathBuf>, Kubeconfig)>, ClusterError> {
-    let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
-    if let Some(named) = named {
-        let mut files = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty());
-        let Some(first) = files.next() else {
-            return Ok(None);
-        };
-        let (path, mut merged) = read(&first)?;
-        for file in files {
-            let (_, next) = read(&file)?;
-            merged = merged
-                .merge(next)
-                .map_err(|error| ClusterError::Unusable(chain(&error)))?;
-        }
-        return Ok(Some((path, merged)));
-    }
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let file = home
-        .map(|home| home.join(".kube").join("config"))
-        .filter(|file| file.exists());
-    file.map(|file| read(&file)).transpose()
-}
-
-/// What a context of a kubeconfig stands for, and the proxy that it names.
-async fn choose(
-    path: Option<PathBuf>,
-    mut kubeconfig: Kubeconfig,
-    context: Option<&str>,
-) -> Result<(kube::Config, Option<String>), ClusterError> {
-    let known: Vec<String> = kubeconfig
-        .contexts
-        .iter()
-        .map(|context| format!("`{}`", context.name))
-        .collect();
-    let known = if known.is_empty() {
-        "none".to_owned()
-    } else {
-        known.join(", ")
-    };
-    let current = kubeconfig
-        .current_context
-        .clone()
-        .filter(|name| !name.is_empty());
-    let Some(name) = context.map(str::to_owned).or(current) else {
-        return Err(ClusterError::NoCurrentContext(known));
-    };
-    let Some(chosen) = kubeconfig
-        .contexts
-        .iter()
-        .find(|context| context.name == name)
-    else {
-        return Err(ClusterError::NoContext { name, known });
-    };
-    let user = chosen
-        .context
-        .as_ref()
-        .and_then(|context| context.user.clone());
-    let auth = user.as_ref().and_then(|user| {
-        let named = kubeconfig.auth_infos.iter().find(|auth| auth.name == *user);
-        named.and_then(|auth| auth.auth_info.clone())
-    });
-    if let (Some(user), Some(auth)) = (user, auth) {
-        // A plugin that may run without a terminal is run without one.
-        let interactive = auth
-            .exec
-            .as_ref()
-            .and_then(|exec| exec.interactive_mode.clone());
-        if interactive == Some(ExecInteractiveMode::Always) {
-            return Err(ClusterError::Authentication {
-                user,
-                way: "a program that asks at the keyboard (interactiveMode: Always)".into(),
-                instead: "nobody sits at a server's; take a token, a certificate, or a program with interactiveMode: Never",
-            });
-        }
-        if let Some(provider) = &auth.auth_provider {
-            return Err(ClusterError::Authentication {
-                user,
-                way: format!("the provider `{}`", provider.name),
-                instead: "Kubernetes took such providers out; take `exec`, a token or a certificate",
-            });
-        }
-    }
-    let cluster = chosen
-        .context
-        .as_ref()
-        .map(|context| context.cluster.clone());
-    // Taken out, so that the client library does not read it too.
-    let proxy = cluster.and_then(|cluster| {
-        let mut clusters = kubeconfig.clusters.iter_mut();
-        let named = clusters.find(|known| known.name == cluster)?;
-        named.cluster.as_mut()?.proxy_url.take()
-    });
-    let options = KubeConfigOptions {
-        context: Some(name),
-        ..KubeConfigOptions::default()
-    };
-    let settings = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(|error| {
-            let file = shown(&path);
-            ClusterError::Unusable(format!(
-                "the kubeconfig{file} cannot be used: {}",
-                chain(&error)
-            ))
-        })?;
-    Ok((settings, proxy))
+    let whole = url
+        .host()
+        .map(|host| format!("http://{host}:80{}", url.path()));
+    whole.and_then(|whole| whole.parse().ok()).unwrap_or(url)
 }
 
 /// An error and its causes, in one line.

@@ -5,11 +5,37 @@
 //! is reached directly, each in small letters too, and none for this machine. The client library
 //! reads no environment in a pod, and holds `NO_PROXY` against the proxy instead of the cluster.
 
+use std::fmt;
+
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
 use super::cluster::ClusterError;
 use crate::http::is_loopback_name;
+
+/// Where a SOCKS proxy listens if nothing else is said (RFC 1928).
+const SOCKS_PORT: u16 = 1080;
+
+/// A proxy.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    /// It may hold a password, and is not shown.
+    pub(super) address: Uri,
+    /// Who names it.
+    place: &'static str,
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.address.scheme_str().unwrap_or_default();
+        let host = self.address.host().unwrap_or_default();
+        write!(f, "the proxy {scheme}://{host}")?;
+        if let Some(port) = self.address.port_u16() {
+            write!(f, ":{port}")?;
+        }
+        write!(f, " of {}", self.place)
+    }
+}
 
 /// The proxy that `cluster` is reached through.
 ///
@@ -18,14 +44,14 @@ use crate::http::is_loopback_name;
 ///
 /// # Errors
 ///
-/// [`ClusterError::Proxy`], which does not show the address: it may hold a password.
+/// [`ClusterError::Proxy`].
 pub(super) fn before(
     cluster: &Uri,
     named: Option<&str>,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Option<Uri>, ClusterError> {
+) -> Result<Option<Proxy>, ClusterError> {
     if let Some(named) = named.filter(|named| !named.is_empty()) {
-        return address("the kubeconfig's proxy-url", named).map(Some);
+        return proxy("the kubeconfig's proxy-url", named).map(Some);
     }
     let first_of = |names: [&'static str; 2]| {
         let set = names.map(|name| Some((name, variable(name).filter(|text| !text.is_empty())?)));
@@ -35,14 +61,14 @@ pub(super) fn before(
         Some("https") => ["HTTPS_PROXY", "https_proxy"],
         _ => ["HTTP_PROXY", "http_proxy"],
     };
-    let Some((name, proxy)) = first_of(proxies) else {
+    let Some((name, text)) = first_of(proxies) else {
         return Ok(None);
     };
     let direct = first_of(["NO_PROXY", "no_proxy"]).map(|(_, direct)| direct);
     if is_direct(cluster, direct.as_deref().unwrap_or_default()) {
         return Ok(None);
     }
-    address(name, &proxy).map(Some)
+    proxy(name, &text).map(Some)
 }
 
 fn is_direct(cluster: &Uri, no_proxy: &str) -> bool {
@@ -50,23 +76,21 @@ fn is_direct(cluster: &Uri, no_proxy: &str) -> bool {
     if is_loopback_name(host.as_bytes()) {
         return true;
     }
-    let scheme_port = match cluster.scheme_str() {
+    let port = cluster.port_u16().unwrap_or(match cluster.scheme_str() {
         Some("https") => 443,
         _ => 80,
-    };
-    let port = format!(":{}", cluster.port_u16().unwrap_or(scheme_port));
-    // The matcher knows names, their subdomains and networks, but neither ports nor `*.`.
-    let entries: Vec<&str> = no_proxy
-        .split(',')
-        .map(str::trim)
-        .map(|entry| entry.strip_suffix(&port).unwrap_or(entry))
-        .map(|entry| {
-            entry
-                .strip_prefix('*')
-                .filter(|rest| !rest.is_empty())
-                .unwrap_or(entry)
-        })
-        .collect();
+    });
+    let mut entries = Vec::new();
+    for entry in no_proxy.split(',').map(str::trim) {
+        if entry == "*" {
+            return true;
+        }
+        // The matcher knows names, their subdomains, addresses and networks, but neither ports
+        // nor `*.`.
+        entries.extend(
+            without_port(entry, port).map(|entry| entry.strip_prefix('*').unwrap_or(entry)),
+        );
+    }
     let anything = "http://proxy.invalid";
     let matcher = Matcher::builder()
         .all(anything)
@@ -75,19 +99,59 @@ fn is_direct(cluster: &Uri, no_proxy: &str) -> bool {
     matcher.intercept(cluster).is_none()
 }
 
-fn address(place: &'static str, text: &str) -> Result<Uri, ClusterError> {
+/// An entry without its port and brackets; nothing if that is another port.
+fn without_port(entry: &str, port: u16) -> Option<&str> {
+    let (host, own) = match entry.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            (host, rest.strip_prefix(':'))
+        }
+        None => match entry.split_once(':') {
+            // An IPv6 address has more of them.
+            Some((host, own)) if !own.contains(':') => (host, Some(own)),
+            _ => (entry, None),
+        },
+    };
+    own.is_none_or(|own| own.parse() == Ok(port))
+        .then_some(host)
+}
+
+/// Whether there is nothing in it but a host, maybe a port, and for HTTP a user: what the client
+/// library would read otherwise than it was meant, or not at all, is refused.
+fn is_plain(uri: &Uri, text: &str) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let (user, place) = match authority.split_once('@') {
+        Some((user, place)) => (Some(user), place),
+        None => (None, authority),
+    };
+    let host = uri.host().unwrap_or_default();
+    let port = place
+        .strip_prefix(host)
+        .map(|port| port.strip_prefix(':').unwrap_or(port));
+    let has_port = port.is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok());
+    !host.is_empty()
+        && has_port
+        && uri.path().trim_start_matches('/').is_empty()
+        && !text.contains(['?', '#'])
+        && (user.is_none() || uri.scheme_str() == Some("http"))
+}
+
+fn proxy(place: &'static str, text: &str) -> Result<Proxy, ClusterError> {
     let whole = match text.contains("://") {
         true => text.to_owned(),
         false => format!("http://{text}"),
     };
-    whole
-        .parse()
-        .ok()
-        .filter(|uri: &Uri| {
-            matches!(uri.scheme_str(), Some("http" | "https" | "socks5"))
-                && uri.host().is_some_and(|host| !host.is_empty())
-        })
-        .ok_or(ClusterError::Proxy(place))
+    let address = whole.parse().ok().filter(|uri| is_plain(uri, &whole));
+    let address = address.and_then(|uri: Uri| match uri.scheme_str() {
+        Some("http") => Some(uri),
+        Some("socks5") if uri.port().is_some() => Some(uri),
+        Some("socks5") => format!("socks5://{}:{SOCKS_PORT}", uri.host()?)
+            .parse()
+            .ok(),
+        _ => None,
+    });
+    let address = address.ok_or(ClusterError::Proxy(place))?;
+    Ok(Proxy { address, place })
 }
 
 #[cfg(test)]
@@ -103,7 +167,7 @@ mod tests {
             set.map(|(_, value)| (*value).to_owned())
         };
         match before(&cluster, Some(named), variable) {
-            Ok(Some(proxy)) => proxy.to_string(),
+            Ok(Some(proxy)) => proxy.address.to_string(),
             Ok(None) => "directly".to_owned(),
             Err(error) => error.to_string(),
         }
@@ -117,6 +181,10 @@ mod tests {
             "socks5://own:1/"
         );
         assert_eq!(through(ELSEWHERE, "", &[]), "directly");
+        assert_eq!(
+            through(ELSEWHERE, "socks5://own", &[]),
+            "socks5://own:1080/"
+        );
     }
 
     #[test]
@@ -146,10 +214,17 @@ mod tests {
             (ELSEWHERE, "ample.org", proxy),
             (ELSEWHERE, "p", proxy),
             (ELSEWHERE, "*", "directly"),
+            (ELSEWHERE, "a,,b", proxy),
+            ("https://10.96.0.1/", "a.net, *", "directly"),
             ("https://10.96.0.1/", "10.0.0.0/8", "directly"),
+            ("https://10.96.0.1/", "10.0.0.0/8:443", "directly"),
             ("https://10.96.0.1/", "10.96.0.1:443", "directly"),
             ("https://10.96.0.1/", "10.96.0.2,192.168.0.0/16", proxy),
             ("https://[fd00::1]:6443/", "fd00::/8", "directly"),
+            ("https://[fd00::1]:6443/", "[fd00::1]:6443", "directly"),
+            ("https://[fd00::1]:6443/", "[fd00::1]", "directly"),
+            ("https://[fd00::443]/", "fd00::443", "directly"),
+            ("https://[fd00::1]/", "fd00::1:443", proxy),
             ("https://127.0.0.1:6443/", "", "directly"),
             ("https://localhost:6443/", "", "directly"),
         ] {
@@ -160,6 +235,15 @@ mod tests {
                 "{cluster} with no_proxy={no_proxy}"
             );
         }
+    }
+
+    #[test]
+    fn a_proxy_is_told_with_who_names_it_and_without_its_password() {
+        let cluster = ELSEWHERE.parse().unwrap();
+        let named = Some("http://user:s3cret@p:3128/");
+        let proxy = before(&cluster, named, |_| None).unwrap().unwrap();
+        let told = "the proxy http://p:3128 of the kubeconfig's proxy-url";
+        assert_eq!(proxy.to_string(), told);
     }
 
     #[test]
