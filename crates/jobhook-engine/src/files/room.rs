@@ -133,8 +133,8 @@ impl Files {
         let coming = self.0.room.coming();
         let parts = [coming, self.0.store.stored().await?, more];
         let sum = |part: fn(&Volume) -> u64| parts.iter().map(part).fold(0, u64::saturating_add);
-        // How many come was decided when they were let in.
         let (count, bytes) = (sum(|part| part.count), sum(|part| part.bytes));
+        // Who is in was counted when it was let in.
         if more.count > 0 && settings.total_files.is_some_and(|most| count > most) {
             return Err(FilesError::NoRoom(
                 "the server stores as many files as it may",

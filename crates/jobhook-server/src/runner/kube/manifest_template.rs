@@ -253,7 +253,8 @@ fn read(path: &Path) -> Result<Value, ManifestError> {
     // JSON is YAML.
     serde_saphyr::from_str(&text).map_err(|error| ManifestError::NotYaml {
         path: Some(path.to_owned()),
-        reason: error.to_string(),
+        // Without the lines around it: they may hold a password.
+        reason: error.without_snippet().to_string(),
     })
 }
 

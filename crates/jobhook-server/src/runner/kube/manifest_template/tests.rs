@@ -44,6 +44,13 @@ fn a_template_may_be_json_indented_as_json_may_be() {
     assert_eq!(container["args"], json!(["a\tb: \u{e9}\n#", "y"]));
 }
 
+#[test]
+fn what_is_not_yaml_is_told_with_its_place_and_not_shown() {
+    let error = of_file("kind: Job\nenv:\n  password: s3cret: x\n").unwrap_err();
+    assert!(error.contains("at line 3, column "), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+}
+
 #[track_caller]
 fn check_refused(text: &str, what: &str) {
     let error = of_file(text).unwrap_err();
