@@ -84,6 +84,7 @@ lint: tools
     cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy --workspace --all-targets --features jobhook-server/crash-points,jobhook/tracing -- -D warnings
+    cargo clippy -p jobhook-server --no-default-features -- -D warnings
     cargo fetch --locked
     cargo deny --offline check bans licenses sources
 

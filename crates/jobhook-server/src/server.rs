@@ -416,7 +416,7 @@ async fn runners(
     data_dir: &Path,
     operations: &Operations,
     catalogue: &Arc<Catalogue>,
-    installation: &str,
+    #[cfg_attr(not(feature = "kube"), expect(unused_variables))] installation: &str,
 ) -> Result<Vec<Arc<dyn Runner>>, StartError> {
     // Also without a runner: jobs of one that was taken out of the configuration may be left.
     let jobs = LocalJobs::open(data_dir, SupervisorOptions::default()).await?;

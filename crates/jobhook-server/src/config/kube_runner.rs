@@ -1,7 +1,6 @@
 //! `type = "KubeRunner"`: each job is a Kubernetes Job.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -250,7 +249,8 @@ impl KubeRunner {
     }
 
     /// A path of the configuration, as it lies beside the file.
-    pub(crate) fn beside(directory: &std::path::Path, path: &str) -> PathBuf {
+    #[cfg(feature = "kube")]
+    pub(crate) fn beside(directory: &std::path::Path, path: &str) -> std::path::PathBuf {
         directory.join(path)
     }
 }

@@ -91,6 +91,7 @@ pub(crate) struct Values<'a> {
     pub job_attempt: u32,
     pub work_dir: &'a str,
     /// What a KubeRunner gives by name.
+    #[cfg_attr(not(feature = "kube"), expect(dead_code))]
     pub given: &'a dyn Fn(&str) -> Option<String>,
 }
 
