@@ -65,7 +65,7 @@ pub(super) struct Keys {
     /// Size of all files of one object; a few of the largest must have room. Default: `"1TiB"`.
     #[serde(deserialize_with = "read_a_size")]
     object_bytes: u64,
-    /// Files of all objects together, each content counted once. Default: any number.
+    /// Stored files of all objects together, each content counted once. Default: no limit.
     total_files: Option<u64>,
     /// Size of all files together, each content counted once. Default: what fits.
     #[serde(deserialize_with = "read_some_size")]

@@ -142,6 +142,12 @@ impl KubeRunner {
     ) -> Result<KubeRunner, KubeRunnerError> {
         let hook = config.hook_address(hook_path);
         let blueprint = Blueprint::of(name, installation, config, directory)?;
+        if let Some(reason) = blueprint.refusal() {
+            tracing::error!(
+                runner = name,
+                "Whatever this runner is to launch is refused: {reason}"
+            );
+        }
         let watch = namespaces.watch_of(config, directory, installation).await?;
         Ok(KubeRunner {
             name: name.to_owned(),
@@ -388,7 +394,11 @@ pub(crate) async fn check(
     config: &config::KubeRunner,
     directory: &Path,
 ) -> Result<String, String> {
-    Blueprint::of(name, "check", config, directory).map_err(|error| error.to_string())?;
+    let blueprint =
+        Blueprint::of(name, "check", config, directory).map_err(|error| error.to_string())?;
+    if let Some(reason) = blueprint.refusal() {
+        return Err(format!("nothing can be launched: {reason}"));
+    }
     let cluster = Cluster::configured(config, directory)
         .await
         .map_err(|error| error.to_string())?;

@@ -33,7 +33,7 @@ async fn drop_image(clerk: &Clerk, id: &str, now: Timestamp) {
     assert!(clerk.store().drop_object(&image(id), now).await.unwrap());
 }
 
-async fn all_of(clerk: &Clerk) -> Volume {
+async fn stored_in(clerk: &Clerk) -> Volume {
     clerk.store().stored().await.unwrap()
 }
 
@@ -58,7 +58,7 @@ pub async fn what_is_staged_twice_stays_as_it_was(clerk: Clerk) {
     clerk.at(after(2)).stage(content(2, "a")).await;
     let read = clerk.store().staged(&BlobName("a".into())).await.unwrap();
     assert_eq!(read, Some(staged(content(1, "a"))));
-    assert_eq!(all_of(&clerk).await.bytes, 1);
+    assert_eq!(stored_in(&clerk).await.bytes, 1);
 }
 
 pub async fn what_is_unstaged_is_gone(clerk: Clerk) {
@@ -68,7 +68,7 @@ pub async fn what_is_unstaged_is_gone(clerk: Clerk) {
     assert_eq!(clerk.write(unstage("a")).await, Err(Refusal::NoContent));
     let read = clerk.store().staged(&BlobName("a".into())).await.unwrap();
     assert_eq!(read, None);
-    assert_eq!(all_of(&clerk).await.bytes, 2);
+    assert_eq!(stored_in(&clerk).await.bytes, 2);
     store(&clerk, "1", content(3, "c")).await;
     assert_eq!(clerk.write(unstage("c")).await, Err(Refusal::NoContent));
 }
@@ -97,13 +97,13 @@ pub async fn a_batch_sees_what_it_staged(clerk: Clerk) {
     let files = clerk.files(&image("1")).await;
     assert_eq!(files.len(), 1);
     assert_eq!(files[0].content, content(2, "a"));
-    assert_eq!(all_of(&clerk).await.bytes, 2);
+    assert_eq!(stored_in(&clerk).await.bytes, 2);
 
     clerk.batch(&[stage(4)]).await;
     clerk.batch(&[unstage("a"), stage(5)]).await;
     let read = clerk.store().staged(&BlobName("a".into())).await.unwrap();
     assert_eq!(read, Some(staged(content(5, "a"))));
-    assert_eq!(all_of(&clerk).await.bytes, 7);
+    assert_eq!(stored_in(&clerk).await.bytes, 7);
 }
 
 pub async fn a_content_is_found_by_its_md5_with_its_challenge(clerk: Clerk) {
@@ -130,26 +130,34 @@ pub async fn a_content_is_found_by_its_md5_with_its_challenge(clerk: Clerk) {
 }
 
 pub async fn what_is_stored_is_counted_once_each_with_what_is_staged(clerk: Clerk) {
-    assert_eq!(all_of(&clerk).await, volume(0, 0));
+    assert_eq!(stored_in(&clerk).await, volume(0, 0));
     clerk.stage(content(1, "a")).await;
     store(&clerk, "1", content(2, "b")).await;
-    assert_eq!(all_of(&clerk).await, volume(2, 3));
+    assert_eq!(stored_in(&clerk).await, volume(2, 3));
     let to = image("2").property("files");
     clerk
         .attach(attach(to.clone(), staged_as("a"), "x"))
         .await
         .unwrap();
-    assert_eq!(all_of(&clerk).await, volume(2, 3));
+    assert_eq!(stored_in(&clerk).await, volume(2, 3));
     store(&clerk, "3", content(2, "c")).await;
-    assert_eq!(all_of(&clerk).await, volume(2, 3), "a content counts once");
+    assert_eq!(
+        stored_in(&clerk).await,
+        volume(2, 3),
+        "a content counts once"
+    );
     clerk.stage(content(1, "a")).await;
-    assert_eq!(all_of(&clerk).await, volume(3, 4));
+    assert_eq!(stored_in(&clerk).await, volume(3, 4));
     clerk.attach(attach(to, staged_as("a"), "x")).await.unwrap();
-    assert_eq!(all_of(&clerk).await, volume(2, 3));
+    assert_eq!(stored_in(&clerk).await, volume(2, 3));
     drop_image(&clerk, "2", NOW).await;
-    assert_eq!(all_of(&clerk).await, volume(2, 3), "what is idle is there");
+    assert_eq!(
+        stored_in(&clerk).await,
+        volume(2, 3),
+        "what is idle is there"
+    );
     assert_eq!(clerk.forget_unused(NOW).await, names(&["a"]));
-    assert_eq!(all_of(&clerk).await, volume(1, 2));
+    assert_eq!(stored_in(&clerk).await, volume(1, 2));
 }
 
 pub async fn a_content_is_idle_when_its_last_file_goes(clerk: Clerk) {
@@ -229,7 +237,7 @@ pub async fn what_is_staged_too_long_is_forgotten(clerk: Clerk) {
     assert_eq!(forget(after(99), after(-1)).await, []);
     assert_eq!(forget(after(-99), after(4)).await, names(&["a"]));
     assert_eq!(forget(after(-99), after(5)).await, names(&["b"]));
-    assert_eq!(all_of(&clerk).await.bytes, 0);
+    assert_eq!(stored_in(&clerk).await.bytes, 0);
 }
 
 pub async fn what_is_unused_longest_is_forgotten_first_and_contents_before_the_staged(

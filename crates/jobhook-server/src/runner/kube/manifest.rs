@@ -12,7 +12,7 @@ use jobhook_protocol::JobEnvironment;
 use jobhook_protocol::environment::{JOB_OUTPUT, JOB_SECRET_KEY, OUTPUT_STORED};
 use serde_json::{Map, Value, json};
 
-use super::manifest_template::{Kind, ManifestError, ManifestTemplate, unexpanded};
+use super::manifest_template::{BadHole, Kind, ManifestError, ManifestTemplate, parse, unexpanded};
 use super::names;
 use crate::config::{self, LogSource};
 use crate::runner::template::{Holes, MissingValue, Template, Values};
@@ -36,6 +36,7 @@ pub(super) struct Blueprint {
     template: ManifestTemplate,
     image: Option<Template>,
     env: BTreeMap<String, Template>,
+    bad: Vec<BadHole>,
     config: config::KubeRunner,
     config_dir: PathBuf,
 }
@@ -57,6 +58,8 @@ pub(super) struct Manifest {
 pub(super) enum Undescribed {
     #[error(transparent)]
     Missing(#[from] MissingValue),
+    #[error(transparent)]
+    BadHole(#[from] BadHole),
     #[error(
         "the image is empty once its variables are filled in; name one, as in \"busybox:1.37\""
     )]
@@ -82,27 +85,38 @@ impl Blueprint {
         let holes = Holes::Kube {
             key: config.plain_env,
         };
-        let parse = |field: String, text: &str| {
-            Template::parse(text, holes).map_err(|error| ManifestError::Hole {
-                field,
-                reason: error.to_string(),
-            })
+        let template = ManifestTemplate::configured(config, directory)?;
+        let mut bad = template.bad.clone();
+        let mut parse = |field: &str, text: &str| match parse(field, text, holes) {
+            Ok(template) => Some(template),
+            Err(hole) => {
+                bad.push(hole);
+                None
+            }
         };
         let image = config.image.as_ref();
-        let image = image.map(|text| parse("image".into(), text)).transpose()?;
+        let image = image.and_then(|text| parse("image", text));
         let mut env = BTreeMap::new();
         for (name, text) in &config.env {
-            env.insert(name.clone(), parse(format!("env.{name}"), text)?);
+            if let Some(value) = parse(&format!("env.{name}"), text) {
+                env.insert(name.clone(), value);
+            }
         }
         Ok(Blueprint {
             runner: name.to_owned(),
             installation: installation.to_owned(),
-            template: ManifestTemplate::configured(config, directory)?,
+            template,
             image,
             env,
+            bad,
             config: config.clone(),
             config_dir: directory.to_owned(),
         })
+    }
+
+    /// Why nothing can be launched from it, if nothing can.
+    pub(super) fn refusal(&self) -> Option<&BadHole> {
+        self.bad.first()
     }
 
     /// What it creates.
@@ -116,6 +130,9 @@ impl Blueprint {
         start: &JobStart,
         namespace: &str,
     ) -> Result<Manifest, Undescribed> {
+        if let Some(bad) = self.refusal() {
+            return Err(bad.clone().into());
+        }
         let environment = self.environment(&start.environment);
         let arguments: Option<Value> = start
             .action

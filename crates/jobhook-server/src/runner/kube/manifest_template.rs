@@ -17,6 +17,8 @@ use crate::runner::template::{Holes, MissingValue, Template, Values};
 pub(super) struct ManifestTemplate {
     tree: Tree,
     kind: Kind,
+    /// What means nothing in it; it cannot be filled then.
+    pub(super) bad: Vec<BadHole>,
 }
 
 /// What it creates.
@@ -74,14 +76,24 @@ pub enum ManifestError {
         /// What is missing or wrong.
         reason: String,
     },
-    /// A `${…}` that means nothing.
-    #[error("{field}: {reason}")]
-    Hole {
-        /// Where.
-        field: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+}
+
+/// A `${…}` that means nothing: no launch is possible, but what was launched goes on.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub(super) struct BadHole {
+    /// Where.
+    field: String,
+    /// What is wrong with it.
+    reason: String,
+}
+
+/// A text with holes, unless one of them means nothing.
+pub(super) fn parse(field: &str, text: &str, holes: Holes) -> Result<Template, BadHole> {
+    Template::parse(text, holes).map_err(|error| BadHole {
+        field: field.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn shown(path: &Option<PathBuf>) -> String {
@@ -113,8 +125,9 @@ impl ManifestTemplate {
         let holes = Holes::Kube {
             key: config.plain_env,
         };
-        let tree = Tree::parse("template", &document, holes, Place::Elsewhere)?;
-        Ok(ManifestTemplate { tree, kind })
+        let mut bad = Vec::new();
+        let tree = Tree::parse("template", &document, holes, Place::Elsewhere, &mut bad);
+        Ok(ManifestTemplate { tree, kind, bad })
     }
 
     pub(super) fn kind(&self) -> &Kind {
@@ -186,40 +199,36 @@ impl Tree {
         value: &Value,
         holes: Holes,
         place: Place,
-    ) -> Result<Tree, ManifestError> {
-        Ok(match value {
-            Value::String(text) => {
-                let template =
-                    Template::parse(text, holes).map_err(|error| ManifestError::Hole {
-                        field: field.to_owned(),
-                        reason: error.to_string(),
-                    })?;
-                Tree::Text {
+        bad: &mut Vec<BadHole>,
+    ) -> Tree {
+        match value {
+            Value::String(text) => match parse(field, text, holes) {
+                Ok(template) => Tree::Text {
                     template,
                     expands: place == Place::Expanded,
+                },
+                Err(hole) => {
+                    bad.push(hole);
+                    Tree::Other(value.clone())
                 }
-            }
+            },
             Value::Array(items) => {
-                let items = items.iter().enumerate();
-                let parse =
-                    |(at, item)| Tree::parse(&format!("{field}[{at}]"), item, holes, place.item());
-                Tree::List(items.map(parse).collect::<Result<_, _>>()?)
+                let mut parse = |(at, item)| {
+                    let field = format!("{field}[{at}]");
+                    Tree::parse(&field, item, holes, place.item(), bad)
+                };
+                Tree::List(items.iter().enumerate().map(&mut parse).collect())
             }
             Value::Object(fields) => {
-                let parse = |(key, value): (&String, &Value)| {
-                    let tree =
-                        Tree::parse(&format!("{field}.{key}"), value, holes, place.under(key))?;
-                    Ok((key.clone(), tree))
+                let mut parse = |(key, value): (&String, &Value)| {
+                    let field = format!("{field}.{key}");
+                    let tree = Tree::parse(&field, value, holes, place.under(key), bad);
+                    (key.clone(), tree)
                 };
-                Tree::Table(
-                    fields
-                        .iter()
-                        .map(parse)
-                        .collect::<Result<_, ManifestError>>()?,
-                )
+                Tree::Table(fields.iter().map(&mut parse).collect())
             }
             other => Tree::Other(other.clone()),
-        })
+        }
     }
 
     fn fill(&self, values: &Values<'_>) -> Result<Value, MissingValue> {

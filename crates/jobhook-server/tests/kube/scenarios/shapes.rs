@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::server::Folder;
 
 fn container(script: &str) -> Value {
     json!({"name": "job", "image": "${image}", "command": ["sh", "-c", script]})
@@ -74,37 +75,47 @@ fn a_cron_job_is_created_and_not_watched() {
     assert_eq!(ended.action["status"], "CANCELLED", "{ended:#?}");
 }
 
+fn job(containers: Value) -> Value {
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": containers}}},
+    })
+}
+
 #[test]
-fn a_template_without_containers_and_a_variable_that_nobody_knows_refuse_the_launch() {
+fn a_template_without_containers_is_told_by_check_or_refuses_the_launch() {
     let cluster = Cluster::open();
-    let job = |containers: Value| {
-        json!({
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": containers}}},
-        })
-    };
-    for (containers, word) in [
-        (json!([]), "containers"),
-        (json!([container("echo ${nobody.knows}")]), "nobody.knows"),
-        (
-            json!([container("echo ${JOB_SECRET_KEY}")]),
-            "JOB_SECRET_KEY",
-        ),
-    ] {
-        let config = cluster.runner_of(job(containers));
-        let server = crate::server::Folder::new(&config);
-        let checked = server.run(&["check"]);
-        let said = checked.out + &checked.err;
-        if checked.code != Some(0) {
-            assert!(said.contains(word), "{said}");
-            continue;
-        }
-        let server = cluster.serve(&config);
-        let ended = server.whole(&[]);
+    let config = cluster.runner_of(job(json!([])));
+    let checked = Folder::new(&config).run(&["check"]);
+    let said = checked.out + &checked.err;
+    if checked.code == Some(0) {
+        // What is patched into every pod has made a container of nothing, which the cluster refuses.
+        let ended = cluster.serve(&config).whole(&[]);
         assert_eq!(ended.action["status"], "ERROR", "{ended:#?}");
         let message = ended.action["errorMessage"].as_str().unwrap();
-        assert!(message.contains(word), "{message}");
+        assert!(message.contains("containers"), "{message}");
+    } else {
+        assert!(said.contains("containers"), "{said}");
+    }
+    assert_eq!(cluster.objects("jobs"), [] as [Value; 0]);
+}
+
+#[test]
+fn a_variable_that_nobody_knows_is_told_by_check_and_refuses_the_launch() {
+    let cluster = Cluster::open();
+    for name in ["nobody.knows", "JOB_SECRET_KEY"] {
+        let script = format!("echo ${{{name}}}");
+        let config = cluster.runner_of(job(json!([container(&script)])));
+        let checked = Folder::new(&config).run(&["check"]);
+        assert_ne!(checked.code, Some(0), "{checked:?}");
+        assert!(checked.err.contains(name), "{checked:?}");
+        let server = cluster.serve(&config);
+        let ended = server.whole(&["--attempts", "3"]);
+        assert_eq!(ended.action["status"], "ERROR", "{ended:#?}");
+        let message = ended.action["errorMessage"].as_str().unwrap();
+        assert!(message.contains(name), "{message}");
+        assert_eq!(ended.attempts(), 1, "{ended:#?}");
     }
     assert_eq!(cluster.objects("jobs"), [] as [Value; 0]);
 }

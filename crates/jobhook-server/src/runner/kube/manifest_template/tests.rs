@@ -164,15 +164,19 @@ fn a_missing_value_is_named() {
 }
 
 #[test]
-fn a_hole_that_nobody_knows_is_refused_with_its_place() {
-    check_refused(
-        &WEBDA.replace("arguments.x", "argument.x"),
-        "template.spec.template.spec.containers[0].args[0]: `${argument.x}` is not known",
-    );
-    check_refused(
-        &WEBDA.replace("arguments.x", "JOB_SECRET_KEY"),
-        "plain_env = true",
-    );
+fn a_hole_that_nobody_knows_is_told_with_its_place() {
+    for (name, said) in [
+        (
+            "argument.x",
+            "template.spec.template.spec.containers[0].args[0]: `${argument.x}` is not known",
+        ),
+        ("JOB_SECRET_KEY", "plain_env = true"),
+    ] {
+        let template = of_file(&WEBDA.replace("arguments.x", name)).unwrap();
+        assert_eq!(template.bad.len(), 1);
+        let told = template.bad[0].to_string();
+        assert!(told.contains(said), "{told}");
+    }
 }
 
 #[test]
