@@ -31,9 +31,10 @@ impl Waits {
         true
     }
 
-    /// When to look again for something that may be told by then, if there was something.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.untold
+    /// When to look again for something that may be told by then, if there was something. It is
+    /// given once: a job that waits no more looks for nothing, again and again, otherwise.
+    pub(super) fn take_next(&mut self) -> Option<Instant> {
+        self.untold.take()
     }
 }
 
@@ -47,12 +48,13 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         assert!(waits.are_news(None, "no room", at(0)));
         assert!(!waits.are_news(Some("no room"), "no room", at(1)));
-        assert_eq!(waits.next(), None);
+        assert_eq!(waits.take_next(), None);
         assert!(!waits.are_news(Some("no room"), "no image", at(2)));
-        assert_eq!(waits.next(), Some(at(60)));
+        assert_eq!(waits.take_next(), Some(at(60)));
+        assert_eq!(waits.take_next(), None, "it may have begun meanwhile");
         assert!(!waits.are_news(Some("no room"), "no image", at(59)));
         assert!(waits.are_news(Some("no room"), "no image", at(60)));
-        assert_eq!(waits.next(), None);
+        assert_eq!(waits.take_next(), None);
     }
 
     #[test]
@@ -61,7 +63,7 @@ mod tests {
         assert!(waits.are_news(None, "no room", begin));
         assert!(!waits.are_news(Some("no room"), "no image", begin));
         assert!(!waits.are_news(Some("no room"), "no room", begin));
-        assert_eq!(waits.next(), None);
+        assert_eq!(waits.take_next(), None);
     }
 
     /// An earlier server told it.

@@ -126,7 +126,7 @@ impl<'c> Watching<'c> {
         }
     }
 
-    fn next_deadline(&self, is_mute: bool) -> Option<Instant> {
+    fn next_deadline(&mut self, is_mute: bool) -> Option<Instant> {
         let patience = self.course.shared.config.image_pull_deadline;
         [
             self.stopping.as_ref().map(|stopping| stopping.next),
@@ -134,7 +134,7 @@ impl<'c> Watching<'c> {
                 .filter(|_| self.stopping.is_none())
                 .map(|since| since + patience),
             is_mute.then_some(self.why.next),
-            self.course.waits.next(),
+            self.course.waits.take_next(),
         ]
         .into_iter()
         .flatten()
