@@ -4,6 +4,9 @@
 //! there whole or not at all, and never changes. Which blobs are wanted is the
 //! [store](crate::store)'s to know; a blob store knows no hashes, names or owners.
 //! An implementation is right when [`crate::blob_suite!`] passes on it.
+//!
+//! A [small](BlobName::is_small) blob is in no blob store: the store keeps its bytes itself, beside
+//! the row that names it, and both come and go in one transaction.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use jobhook_protocol::Sha256Sum;
+use uuid::Uuid;
 
 use crate::clock::Timestamp;
 
@@ -19,9 +23,24 @@ use crate::clock::Timestamp;
 pub const PIECE: usize = 1 << 20;
 
 /// Names a blob within its blob store, which made the name: at most 200 letters, digits and
-/// `.`, `-`, `_`, `/`.
+/// `.`, `-`, `_`, `/`. That of a small blob begins with `small/`, as no other does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobName(pub String);
+
+impl BlobName {
+    /// A new name for a small blob. Later ones are greater, so that they lie beside each other.
+    pub fn small() -> BlobName {
+        BlobName(format!("{SMALL}{}", Uuid::now_v7()))
+    }
+
+    /// Whether the store keeps the bytes itself.
+    pub fn is_small(&self) -> bool {
+        self.0.starts_with(SMALL)
+    }
+}
+
+/// What the names of small blobs begin with.
+const SMALL: &str = "small/";
 
 impl fmt::Display for BlobName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bytes::Bytes;
 use jobhook_protocol::{Json, Md5Sum, Sha256Sum};
 
 use crate::action::ActionId;
@@ -139,6 +140,25 @@ pub struct Staged {
     pub at: Timestamp,
 }
 
+/// Bytes that have just come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// What they are.
+    pub content: Content,
+    /// They themselves, if their blob is small: the store keeps them with the row that names it.
+    pub bytes: Option<Bytes>,
+}
+
+impl From<Content> for Arrived {
+    /// Bytes that a blob store has.
+    fn from(content: Content) -> Arrived {
+        Arrived {
+            content,
+            bytes: None,
+        }
+    }
+}
+
 /// What a client says about a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileFields {
@@ -190,8 +210,8 @@ pub struct Attach {
 pub enum Origin {
     /// They are a content already.
     Stored(Sha256Sum),
-    /// They have just arrived, as a blob that nothing refers to.
-    Arrived(Content),
+    /// They have just arrived, and nothing refers to their blob.
+    Arrived(Arrived),
     /// They are staged.
     Staged(BlobName),
 }
@@ -239,6 +259,7 @@ pub struct Volume {
 pub struct Attached {
     /// The file; the one of before, if this content was attached under this name already.
     pub file: File,
-    /// A blob that nothing refers to: its content was stored already. It is to be deleted.
+    /// A blob that nothing refers to: its content was stored already. It is to be deleted, unless
+    /// it is small.
     pub surplus: Option<BlobName>,
 }

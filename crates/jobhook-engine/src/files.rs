@@ -8,7 +8,8 @@
 //!
 //! Bytes come first, rows second: a blob is durable before a row names it, and a row is gone
 //! before its blob is deleted. So what a crash leaves is a blob that nothing names, never an
-//! entry without bytes; the [sweep](Files::sweep) deletes it.
+//! entry without bytes; the [sweep](Files::sweep) deletes it. The bytes of small files lie beside
+//! their row, and come and go with it.
 //!
 //! What a client sends is looked up or compared here, and never becomes a part of a path: blobs
 //! are named by their blob store. Nothing here knows HTTP.
@@ -76,7 +77,13 @@ pub struct FileSettings {
     pub exclusive: bool,
     /// Whether downloads are sent to the blob store where it has addresses of its own.
     pub direct: bool,
+    /// Files of at most so many bytes are [small](BlobName::is_small). No more than 1 MiB.
+    pub small: u64,
 }
+
+/// How many bytes are small where nothing else is said: with these, what is read and written of a
+/// database is about what it would be of files.
+pub const SMALL: u64 = 16 << 10;
 
 impl Default for FileSettings {
     /// In memory.
@@ -95,6 +102,7 @@ impl Default for FileSettings {
             keep_unused: Duration::from_secs(3600),
             exclusive: true,
             direct: false,
+            small: 0,
         }
     }
 }
@@ -174,6 +182,9 @@ impl Files {
 
     /// Deletes a blob that nothing names. What fails is left to the sweep.
     async fn discard(&self, blob: &BlobName) {
+        if blob.is_small() {
+            return;
+        }
         if let Err(error) = self.0.settings.blobs.delete(blob).await {
             tracing::warn!(%blob, %error, "A blob that nothing names was not deleted");
         }

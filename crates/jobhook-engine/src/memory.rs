@@ -6,6 +6,7 @@ mod tables;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jobhook_protocol::{Md5Sum, Sha256Sum};
 
 use crate::action::{Action, ActionId, Standing};
@@ -267,6 +268,10 @@ impl Store for MemoryStore {
         Ok(self
             .tables()
             .forget_unused(idle_before, staged_before, limit))
+    }
+
+    async fn small(&self, blob: &BlobName) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.tables().small.get(blob).cloned())
     }
 
     async fn wanted_blobs(&self, blobs: &[BlobName]) -> Result<Vec<BlobName>, StoreError> {

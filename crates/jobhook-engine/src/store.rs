@@ -10,6 +10,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jobhook_protocol::{Md5Sum, Sha256Sum, Status};
 
 use crate::action::{Action, ActionId, Standing};
@@ -88,6 +89,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Reads what is staged as a blob.
     async fn staged(&self, blob: &BlobName) -> Result<Option<Staged>, StoreError>;
 
+    /// The bytes of a small blob, which are there as long as it is a content's or staged.
+    async fn small(&self, blob: &BlobName) -> Result<Option<Bytes>, StoreError>;
+
     /// How much all contents are, and all that is staged. It is asked before each upload, so it
     /// takes the same time however many there are.
     async fn stored(&self) -> Result<Volume, StoreError>;
@@ -121,7 +125,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets contents that are idle since `idle_before` or longer, and what is staged since
     /// `staged_before` or longer: longest first, contents first, at most `limit`. Answers their
-    /// blobs, which are to be deleted.
+    /// blobs, which are to be deleted; the bytes of small ones are gone already.
     async fn forget_unused(
         &self,
         idle_before: Timestamp,

@@ -10,7 +10,7 @@ use crate::action::{Action, ActionId, NewAction, TimeoutKind};
 use crate::attempt::{Attempt, AttemptRef, Closing, Saw};
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
-use crate::file::{Attach, Attached, Object, ObjectRef, Staged};
+use crate::file::{Arrived, Attach, Attached, Object, ObjectRef};
 use crate::runner::{Output, Terms, TypeFilter};
 use crate::schedule::plan::{Decision, Missed};
 use crate::schedule::{Schedule, ScheduleDefinition, Source, Tick};
@@ -100,8 +100,9 @@ pub enum Write {
         by: String,
     },
     /// Remembers bytes that were uploaded; those of a blob that is staged already stay as they are.
-    Stage(Box<Staged>),
-    /// Forgets bytes that were uploaded and belong to nothing: the blob is to be deleted.
+    Stage(Box<Stage>),
+    /// Forgets bytes that were uploaded and belong to nothing: the blob is to be deleted, unless it
+    /// is small.
     Unstage {
         /// Which.
         blob: BlobName,
@@ -110,6 +111,15 @@ pub enum Write {
     Attach(Box<Attach>),
     /// Makes an object, unless it is there; one of actions is there as long as its action is.
     PutObject(ObjectRef),
+}
+
+/// Remembers bytes that were uploaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// The bytes.
+    pub arrived: Arrived,
+    /// When they were complete.
+    pub at: Timestamp,
 }
 
 /// Makes or changes a schedule.

@@ -355,6 +355,7 @@ async fn file_settings(config: &Config, data_dir: &DataDir) -> Result<FileSettin
         keep_unused: files.keep_unused,
         exclusive: true,
         direct,
+        small: files.small,
     })
 }
 

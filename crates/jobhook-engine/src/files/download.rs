@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use jobhook_protocol::Access;
 
 use super::Files;
@@ -90,8 +91,19 @@ impl Files {
         file: &File,
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, FilesError> {
-        let blobs = &self.0.settings.blobs;
-        Ok(blobs.read(&file.content.blob, range).await?)
+        let blob = &file.content.blob;
+        if !blob.is_small() {
+            return Ok(self.0.settings.blobs.read(blob, range).await?);
+        }
+        let bytes = self.0.store.small(blob).await?;
+        let part = bytes.and_then(|bytes| {
+            let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+            let range = start.ok()?..end.ok()?;
+            bytes.get(range.clone())?;
+            Some(bytes.slice(range))
+        });
+        let part = part.ok_or(BlobError::NotFound)?;
+        Ok(stream::iter((!part.is_empty()).then_some(Ok(part))).boxed())
     }
 
     /// An address of the blob store's own for a file, where there is one and it may be used.
@@ -104,7 +116,7 @@ impl Files {
         file: &File,
         terms: &DirectTerms,
     ) -> Result<Option<String>, FilesError> {
-        if !self.0.settings.direct {
+        if !self.0.settings.direct || file.content.blob.is_small() {
             return Ok(None);
         }
         let blobs = &self.0.settings.blobs;

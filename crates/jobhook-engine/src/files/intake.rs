@@ -5,6 +5,9 @@
 //! chunks ─▶ gathered ─▶ batch ─┬─▶ digests   (a thread)
 //!                              └─▶ blob      (another)     while the next batch is gathered
 //! ```
+//!
+//! What is small at its end goes to the store with the row that names it: a commit that many share
+//! has it on the disk, where a blob would be made, synced and renamed for itself.
 
 use bytes::Bytes;
 use jobhook_protocol::{Digester, Digests, Sha256Sum, Status};
@@ -16,9 +19,9 @@ use super::room::Share;
 use super::token::{By, Purpose, Put};
 use crate::attempt::AttemptRef;
 use crate::blob::{BlobError, BlobName, BlobWriter};
-use crate::file::{Content, Origin, Staged};
+use crate::file::{Arrived, Content, Origin};
 use crate::hook::Disbelief;
-use crate::write::{Refusal, Write, Written};
+use crate::write::{Refusal, Stage, Write, Written};
 
 /// How many bytes are hashed and written at once.
 const BATCH: usize = 1 << 20;
@@ -81,6 +84,32 @@ enum Work {
     Away(JoinHandle<Result<Box<State>, BlobError>>),
     /// It failed.
     Lost,
+}
+
+/// Where the bytes are that have all come.
+enum Source {
+    /// On their way into a blob store.
+    Blob(Box<dyn BlobWriter>),
+    /// Here.
+    Small(Bytes),
+}
+
+impl Source {
+    /// Has a blob store keep them, or leaves that to the store.
+    async fn arrive(self, digests: Digests) -> Result<Arrived, BlobError> {
+        let (blob, bytes) = match self {
+            Source::Blob(writer) => (writer.finish(&digests.sha256).await?, None),
+            Source::Small(bytes) => (BlobName::small(), Some(bytes)),
+        };
+        let content = Content {
+            sha256: digests.sha256,
+            md5: digests.md5,
+            challenge: digests.challenge,
+            size: digests.size,
+            blob,
+        };
+        Ok(Arrived { content, bytes })
+    }
 }
 
 struct State {
@@ -242,13 +271,7 @@ impl Intake {
         if self.announced.is_none() && self.received > self.asked_at {
             self.ask_for_room().await?;
         }
-        let mut state = self.state().await?;
-        if self.gathered_bytes > 0 {
-            let batch = self.batch();
-            state = work(state, batch).await?;
-        }
-        let State { writer, digester } = *state;
-        let digests = digester.finish();
+        let (source, digests) = self.arrive().await?;
         // What is on its way counts until it is there.
         let Intake {
             files,
@@ -257,9 +280,25 @@ impl Intake {
             ..
         } = self;
         match purpose {
-            End::Attach(put) => files.keep(&put, writer, digests).await,
-            End::Stage(by) => files.lay_by(by, writer, digests).await,
+            End::Attach(put) => files.keep(&put, source, digests).await,
+            End::Stage(by) => files.lay_by(by, source, digests).await,
         }
+    }
+
+    /// All bytes, with their sums.
+    async fn arrive(&mut self) -> Result<(Source, Digests), FilesError> {
+        let mut state = self.state().await?;
+        let is_whole = self.gathered_bytes as u64 == self.received;
+        if is_whole && self.received <= self.files.0.settings.small {
+            let bytes = Bytes::from(self.batch().concat());
+            return Ok((Source::Small(bytes.clone()), Digester::of(&bytes)));
+        }
+        if self.gathered_bytes > 0 {
+            let batch = self.batch();
+            state = work(state, batch).await?;
+        }
+        let State { writer, digester } = *state;
+        Ok((Source::Blob(writer), digester.finish()))
     }
 
     async fn ask_for_room(&mut self) -> Result<(), FilesError> {
@@ -292,7 +331,7 @@ impl Files {
     async fn keep(
         &self,
         put: &Put,
-        writer: Box<dyn BlobWriter>,
+        source: Source,
         digests: Digests,
     ) -> Result<Received, FilesError> {
         if let Some((md5, challenge)) = put.handshake {
@@ -320,8 +359,7 @@ impl Files {
                 Err(error) => return Err(error),
             }
         }
-        let blob = writer.finish(&digests.sha256).await?;
-        let origin = Origin::Arrived(content(digests, blob));
+        let origin = Origin::Arrived(source.arrive(digests).await?);
         self.attach(by, &allowed, origin, fields).await?;
         Ok(Received::Attached)
     }
@@ -330,16 +368,14 @@ impl Files {
     async fn lay_by(
         &self,
         by: Option<By>,
-        writer: Box<dyn BlobWriter>,
+        source: Source,
         digests: Digests,
     ) -> Result<Received, FilesError> {
         let (size, sha256) = (digests.size, digests.sha256);
-        let blob = writer.finish(&digests.sha256).await?;
-        let staged = Staged {
-            content: content(digests, blob.clone()),
-            at: self.now(),
-        };
-        let stage = Write::Stage(Box::new(staged));
+        let arrived = source.arrive(digests).await?;
+        let blob = arrived.content.blob.clone();
+        let at = self.now();
+        let stage = Write::Stage(Box::new(Stage { arrived, at }));
         match self.0.batcher.write(stage).await? {
             Ok(Written::Done) => {}
             Ok(other) => return Err(unexpected(&other)),
@@ -389,16 +425,6 @@ fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> Result<T, BlobError>
 
 fn lost() -> BlobError {
     BlobError::Unavailable("the transfer has failed before".into())
-}
-
-fn content(digests: Digests, blob: BlobName) -> Content {
-    Content {
-        sha256: digests.sha256,
-        md5: digests.md5,
-        challenge: digests.challenge,
-        size: digests.size,
-        blob,
-    }
 }
 
 impl std::fmt::Debug for Intake {

@@ -276,7 +276,7 @@ impl Files {
 
     pub(super) async fn write_attach(&self, attach: Attach) -> Result<File, FilesError> {
         let arrived = match &attach.origin {
-            Origin::Arrived(content) => Some(content.blob.clone()),
+            Origin::Arrived(arrived) => Some(arrived.content.blob.clone()),
             _ => None,
         };
         // Where the store fails it is not known whether the row is there: the sweep finds out.

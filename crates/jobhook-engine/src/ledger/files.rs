@@ -6,6 +6,7 @@
 
 mod launch;
 
+use bytes::Bytes;
 use jobhook_protocol::Sha256Sum;
 
 use super::{Answer, Row, Rows, Transaction, Wanted};
@@ -13,11 +14,11 @@ use crate::attempt::AttemptRef;
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
 use crate::file::{
-    ACTIONS, Attach, Attached, Content, File, KeptContent, Object, ObjectLimits, ObjectRef, Origin,
-    PropertyRef, Staged,
+    ACTIONS, Arrived, Attach, Attached, Content, File, KeptContent, Object, ObjectLimits,
+    ObjectRef, Origin, PropertyRef, Staged,
 };
 use crate::store::StoreError;
-use crate::write::{Refusal, Write, Written};
+use crate::write::{Refusal, Stage, Write, Written};
 
 /// Why a write came to nothing: it was refused, or the store failed.
 enum Obstacle {
@@ -53,7 +54,7 @@ pub(super) async fn apply(
     now: Timestamp,
 ) -> Result<Answer, StoreError> {
     let written = match write {
-        Write::Stage(staged) => stage(transaction, rows, staged).await,
+        Write::Stage(stage) => self::stage(transaction, rows, stage).await,
         Write::Unstage { blob } => unstage(transaction, rows, blob).await,
         Write::Attach(attach) => self::attach(transaction, rows, attach, now)
             .await
@@ -74,15 +75,20 @@ pub(super) async fn apply(
 async fn stage(
     transaction: &mut dyn Transaction,
     rows: &mut Rows,
-    staged: &Staged,
+    stage: &Stage,
 ) -> Result<Written, Obstacle> {
-    let blob = &staged.content.blob;
-    if self::staged(transaction, rows, blob).await?.is_none() {
-        let new = Some(staged.clone());
+    let Arrived { content, bytes } = &stage.arrived;
+    let blob = &content.blob;
+    if staged(transaction, rows, blob).await?.is_none() {
+        let new = Some(Staged {
+            content: content.clone(),
+            at: stage.at,
+        });
         match rows.staged.get_mut(blob) {
             Some(row) => *row.edit() = new,
             None => drop(rows.staged.insert(blob.clone(), Row::new(new))),
         }
+        rows.keep_bytes(blob, bytes.as_ref());
     }
     Ok(Written::Done)
 }
@@ -95,6 +101,7 @@ async fn unstage(
     let staged = staged(transaction, rows, blob).await?;
     staged.ok_or(Refusal::NoContent)?;
     rows.drop_staged(blob);
+    rows.drop_bytes(blob);
     Ok(Written::Done)
 }
 
@@ -121,16 +128,25 @@ async fn attach(
     }
 
     // Nothing refuses any more.
+    let is_new = !rows.contents.contains_key(&content.sha256);
     let kept = rows.keep(content);
     let arrived = match &attach.origin {
         Origin::Stored(_) => None,
-        Origin::Arrived(content) => Some(&content.blob),
+        Origin::Arrived(Arrived { content, bytes }) => {
+            if is_new {
+                rows.keep_bytes(&kept.blob, bytes.as_ref());
+            }
+            Some(&content.blob)
+        }
         Origin::Staged(blob) => {
             rows.drop_staged(blob);
             Some(blob)
         }
     };
     let surplus = arrived.filter(|blob| **blob != kept.blob).cloned();
+    if let (Origin::Staged(_), Some(surplus)) = (&attach.origin, &surplus) {
+        rows.drop_bytes(surplus);
+    }
     let file = attached.unwrap_or_else(|| {
         let file = File {
             at: at.clone(),
@@ -214,7 +230,7 @@ async fn content_of(
             let stored = content(transaction, rows, sha256).await?;
             return Ok(stored.ok_or(Refusal::NoContent)?);
         }
-        Origin::Arrived(content) => content.clone(),
+        Origin::Arrived(arrived) => arrived.content.clone(),
         Origin::Staged(blob) => {
             let staged = staged(transaction, rows, blob).await?;
             staged.ok_or(Refusal::NoContent)?.content
@@ -305,6 +321,21 @@ impl Rows {
             row.edit().idle_since = None;
         }
         row.get().content.clone()
+    }
+
+    /// The store is to keep the bytes of a small blob, with the row that now names it.
+    fn keep_bytes(&mut self, blob: &BlobName, bytes: Option<&Bytes>) {
+        if let Some(bytes) = bytes {
+            self.small.insert(blob.clone(), bytes.clone());
+        }
+    }
+
+    /// What this batch had it keep of a blob that nothing names now.
+    fn drop_bytes(&mut self, blob: &BlobName) {
+        let mut contents = self.contents.values();
+        if !contents.any(|row| row.get().content.blob == *blob) {
+            self.small.remove(blob);
+        }
     }
 
     /// What was staged, and is loaded, belongs to something now or is not wanted.

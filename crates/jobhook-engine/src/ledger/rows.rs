@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use jobhook_protocol::Sha256Sum;
 
 use crate::action::{Action, ActionId};
@@ -118,6 +119,8 @@ pub struct Rows {
     pub contents: HashMap<Sha256Sum, Row<KeptContent>>,
     /// What is staged; nothing where it is not any more.
     pub staged: HashMap<BlobName, Row<Option<Staged>>>,
+    /// The bytes of new small blobs, each of a new content or newly staged.
+    pub small: HashMap<BlobName, Bytes>,
     /// Objects.
     pub objects: HashMap<ObjectRef, Row<Object>>,
     /// Files to store, in order.

@@ -103,15 +103,24 @@ impl Tables {
         staged.sort_unstable();
         staged.truncate(limit - idle.len());
 
-        for (_, sha256, _) in &idle {
+        for (_, sha256, blob) in &idle {
             self.contents.remove(sha256);
+            self.drop_bytes(blob);
         }
         for (_, blob) in &staged {
             self.staged.remove(blob);
+            self.drop_bytes(blob);
         }
         let idle = idle.into_iter().map(|(_, _, blob)| blob);
         idle.chain(staged.into_iter().map(|(_, blob)| blob))
             .collect()
+    }
+
+    /// The bytes of a small blob go with the last row that names it.
+    fn drop_bytes(&mut self, blob: &BlobName) {
+        if self.wanted(std::slice::from_ref(blob)).is_empty() {
+            self.small.remove(blob);
+        }
     }
 
     pub(super) fn wanted(&self, blobs: &[BlobName]) -> Vec<BlobName> {
@@ -159,11 +168,15 @@ impl Tables {
             if let Some((staged, _)) = row.change() {
                 match staged {
                     Some(staged) => drop(self.staged.insert(blob.clone(), staged.clone())),
-                    None => drop(self.staged.remove(blob)),
+                    None => {
+                        self.staged.remove(blob);
+                        self.drop_bytes(blob);
+                    }
                 }
                 row.mark_stored();
             }
         }
+        self.small.extend(rows.small.drain());
         for (at, row) in &mut rows.objects {
             if let Some((object, _)) = row.change() {
                 self.objects.insert(at.clone(), object.clone());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jobhook_protocol::{Sha256Sum, Status};
 
 use crate::action::{Action, ActionId};
@@ -28,6 +29,7 @@ pub(super) struct Tables {
     pub(super) ticks: BTreeMap<TickKey, Tick>,
     pub(super) contents: BTreeMap<Sha256Sum, KeptContent>,
     pub(super) staged: BTreeMap<BlobName, Staged>,
+    pub(super) small: BTreeMap<BlobName, Bytes>,
     pub(super) objects: BTreeMap<ObjectRef, Object>,
     pub(super) files: BTreeMap<(PropertyRef, u64), File>,
     pub(super) limits: LogLimits,

@@ -20,7 +20,7 @@ use crate::ledger::Answer;
 use crate::runner::{Output, TypeFilter};
 use crate::schedule::{Tick, TickQuery};
 use crate::store::Store;
-use crate::write::{Claim, Refusal, ReportWrite, Reported, Write, Written};
+use crate::write::{Claim, Refusal, ReportWrite, Reported, Stage, Write, Written};
 
 /// A hand that writes into a store. Cloning gives another on the same store.
 #[derive(Clone, Debug)]
@@ -173,9 +173,11 @@ impl Clerk {
 
     /// Somebody has uploaded bytes.
     pub async fn stage(&self, content: Content) {
-        let mut staged = factory::staged(content);
-        staged.at = self.now;
-        self.write(Write::Stage(Box::new(staged))).await.unwrap();
+        let stage = Stage {
+            arrived: factory::arrival(content),
+            at: self.now,
+        };
+        self.write(Write::Stage(Box::new(stage))).await.unwrap();
     }
 
     /// Attaches a file, and may be refused.

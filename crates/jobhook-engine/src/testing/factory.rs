@@ -6,6 +6,7 @@
     reason = "test code: a failure is to stop the test"
 )]
 
+use bytes::Bytes;
 use jobhook_protocol::{Delivery, Json, LineSource, Md5Sum, Report, Sha256Sum, Status};
 
 use crate::action::{Action, ActionId, LogMeter, NewAction, Timeouts};
@@ -13,8 +14,8 @@ use crate::attempt::{AttemptRef, Ending, Saw};
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
 use crate::file::{
-    Attach, Content, FileFields, InputFile, OUTPUTS, ObjectLimits, ObjectRef, Origin, PropertyRef,
-    Staged,
+    Arrived, Attach, Content, FileFields, InputFile, OUTPUTS, ObjectLimits, ObjectRef, Origin,
+    PropertyRef, Staged,
 };
 use crate::runner::{Output, OutputLine, Terms, TypeFilter};
 use crate::write::{Claim, Write};
@@ -239,7 +240,20 @@ pub fn outputs(action: ActionId) -> PropertyRef {
 
 /// [`content`], which has just arrived.
 pub fn arrived(n: u8, blob: &str) -> Origin {
-    Origin::Arrived(content(n, blob))
+    Origin::Arrived(arrival(content(n, blob)))
+}
+
+/// What has just come of a [`content`]: its bytes too, where its blob is small.
+pub fn arrival(content: Content) -> Arrived {
+    Arrived {
+        bytes: content.blob.is_small().then(|| bytes_of(&content)),
+        content,
+    }
+}
+
+/// The bytes of a [`content`].
+pub fn bytes_of(content: &Content) -> Bytes {
+    vec![content.sha256.0[0]; usize::try_from(content.size).unwrap()].into()
 }
 
 /// What is staged as the blob `blob`.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jobhook_protocol::{Md5Sum, Sha256Sum};
 
 use crate::action::{Action, ActionId, Standing};
@@ -169,6 +170,10 @@ impl<P: Probe> Store for ProbedStore<P> {
         self.store
             .forget_unused(idle_before, staged_before, limit)
             .await
+    }
+
+    async fn small(&self, blob: &BlobName) -> Result<Option<Bytes>, StoreError> {
+        self.store.small(blob).await
     }
 
     async fn wanted_blobs(&self, blobs: &[BlobName]) -> Result<Vec<BlobName>, StoreError> {

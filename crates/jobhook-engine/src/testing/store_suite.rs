@@ -29,6 +29,7 @@ pub mod reopen;
 pub mod report;
 pub mod retry;
 pub mod schedule;
+pub mod small;
 pub mod timeout;
 
 use std::path::Path;
@@ -294,6 +295,15 @@ macro_rules! store_suite {
             what_is_staged_too_long_is_forgotten
             what_is_unused_longest_is_forgotten_first_and_contents_before_the_staged
             a_blob_is_wanted_as_long_as_it_is_a_contents_or_staged
+        }
+        $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), small =>
+            the_bytes_of_a_small_blob_come_with_its_content
+            small_bytes_that_are_staged_stay_when_they_are_attached
+            small_bytes_that_are_over_are_not_kept
+            small_bytes_of_what_is_refused_are_not_kept
+            small_bytes_go_with_what_is_unstaged
+            small_bytes_go_with_what_is_forgotten
+            small_bytes_that_come_again_are_there_again
         }
         $crate::store_suite! { @group $open, $crate::log::LogLimits::default(), inputs =>
             staged_files_become_the_inputs_of_an_action

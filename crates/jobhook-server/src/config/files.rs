@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jobhook_engine::files::SMALL;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -11,6 +12,9 @@ use super::read::{Fault, read};
 use super::secret::Secret;
 use super::section::Judged;
 use super::tree::Node;
+
+/// What is still small for a database.
+const MOST_SMALL: u64 = 1 << 20;
 
 /// `[files]`: what actions and other objects have beside their record.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +36,8 @@ pub struct Files {
     pub min_free: u64,
     /// How long bytes are kept that no file has any more.
     pub keep_unused: Duration,
+    /// Files of at most so many bytes are kept in the database.
+    pub small: u64,
 }
 
 /// Where the bytes of files are.
@@ -77,6 +83,10 @@ pub(super) struct Keys {
     /// How long bytes are kept that no file has any more. Default: `"1h"`.
     #[serde(deserialize_with = "read_a_duration")]
     keep_unused: Duration,
+    /// Size up to which a file is kept in the database, at most `"1MiB"`; only in the data
+    /// directory, a bucket has all. Default: `"16KiB"`.
+    #[serde(deserialize_with = "read_some_size")]
+    small: Option<u64>,
     /// The bucket; only with `backend = "s3"`.
     s3: Option<S3Files>,
 }
@@ -92,6 +102,7 @@ impl Default for Keys {
             total_bytes: None,
             min_free: 1 << 30,
             keep_unused: Duration::from_secs(3_600),
+            small: None,
             s3: None,
         }
     }
@@ -169,6 +180,15 @@ impl Files {
                 FilesBackend::S3(Box::new(s3))
             }
         };
+        match keys.small {
+            Some(small) if small > MOST_SMALL => {
+                return Err(at("small", "more than 1 MiB is not small for a database"));
+            }
+            Some(1..) if backend != FilesBackend::Directory => {
+                return Err(at("small", "a bucket has all files; leave it out"));
+            }
+            _ => {}
+        }
         if keys.max_file > keys.object_bytes {
             return Err(at(
                 "max_file",
@@ -181,8 +201,13 @@ impl Files {
 
 impl Keys {
     fn with(self, backend: FilesBackend) -> Files {
+        let small = match backend {
+            FilesBackend::Directory => SMALL,
+            FilesBackend::S3(_) => 0,
+        };
         Files {
             backend,
+            small: self.small.unwrap_or(small),
             max_file: self.max_file,
             object_files: self.object_files,
             object_bytes: self.object_bytes,

@@ -46,6 +46,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jobhook_engine::action::{Action, ActionId, Standing};
 use jobhook_engine::attempt::Attempt;
 use jobhook_engine::blob::BlobName;
@@ -232,6 +233,13 @@ impl Store for SqliteStore {
         let blob = blob.clone();
         self.readers
             .glance(move |connection| files::staged(connection, &blob))
+            .await
+    }
+
+    async fn small(&self, blob: &BlobName) -> Result<Option<Bytes>, StoreError> {
+        let blob = blob.clone();
+        self.readers
+            .glance(move |connection| files::small(connection, &blob))
             .await
     }
 

@@ -22,6 +22,7 @@ mod room;
 mod scheduled;
 mod schedules;
 mod server;
+mod small;
 mod storm;
 mod sweep;
 mod tail;

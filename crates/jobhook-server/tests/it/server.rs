@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jobhook_engine::action::{Action, ActionId};
 use jobhook_engine::attempt::AttemptRef;
 use jobhook_engine::clock::{Clock, Timestamp};
-use jobhook_engine::files::FileSettings;
+use jobhook_engine::files::{FileSettings, SMALL};
 use jobhook_engine::keyring::{Keyring, MasterKey};
 use jobhook_engine::log::LogLimits;
 use jobhook_engine::memory::MemoryStore;
@@ -58,7 +58,10 @@ impl Default for Setup {
             resolution: Duration::from_secs(1),
             hook: HookPath::default(),
             max_clock_skew: Some(Duration::from_secs(300)),
-            files: FileSettings::default(),
+            files: FileSettings {
+                small: SMALL,
+                ..FileSettings::default()
+            },
             strict: false,
             started: true,
             store: None,

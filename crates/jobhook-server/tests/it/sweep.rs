@@ -8,7 +8,7 @@ use std::time::Duration;
 use jobhook_engine::Launch;
 use jobhook_engine::blob::BlobStore;
 use jobhook_engine::file::ObjectRef;
-use jobhook_engine::files::{DeclaredStore, FileSettings, Stores};
+use jobhook_engine::files::{DeclaredStore, FileSettings, SMALL, Stores};
 use jobhook_engine::log::LogLimits;
 use jobhook_engine::retention::{Keep, Retention};
 use jobhook_protocol::{Access, GrantBody};
@@ -29,7 +29,7 @@ const ROUNDS: usize = 40;
 /// How many contents there are: few, so that jobs meet.
 const CONTENTS: usize = 3;
 
-async fn stage(directory: &Path) -> (Arc<Server>, Arc<DirectoryBlobs>) {
+async fn stage(directory: &Path, small: u64) -> (Arc<Server>, Arc<DirectoryBlobs>) {
     let blobs = Arc::new(DirectoryBlobs::open(&directory.join("files")).unwrap());
     let database = directory.join("jobhook.db");
     let store = SqliteStore::open(&database, LogLimits::default())
@@ -47,6 +47,7 @@ async fn stage(directory: &Path) -> (Arc<Server>, Arc<DirectoryBlobs>) {
             stores: Stores::new(vec![images]).unwrap(),
             // Nothing is kept for a moment longer than it is needed.
             keep_unused: Duration::ZERO,
+            small,
             ..FileSettings::default()
         },
         ..Setup::default()
@@ -114,12 +115,23 @@ async fn use_files(server: Arc<Server>, number: usize) {
     own.exits(0).await;
 }
 
-/// Whether an upload is attached to a content, brings its own bytes, or finds them forgotten in
-/// between: whoever is told that a file is there can fetch it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pruning_and_sweeping_never_take_what_somebody_uploads_right_now() {
+    uploads_meet_sweeps(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pruning_and_sweeping_never_take_what_the_database_keeps_right_now() {
+    uploads_meet_sweeps(SMALL).await;
+}
+
+/// Whether an upload is attached to a content, brings its own bytes, or finds them forgotten in
+/// between: whoever is told that a file is there can fetch it.
+///
+/// - `small`: how many bytes the database keeps itself.
+async fn uploads_meet_sweeps(small: u64) {
     let directory = tempfile::tempdir().unwrap();
-    let (server, blobs) = stage(directory.path()).await;
+    let (server, blobs) = stage(directory.path(), small).await;
     let done = CancellationToken::new();
     let nothing = Retention::all(Keep {
         age: None,

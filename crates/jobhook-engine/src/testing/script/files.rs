@@ -6,8 +6,9 @@
     reason = "test code: a failure is to stop the test"
 )]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use jobhook_protocol::{Access, GrantBody, Md5Sum, Sha256Sum};
 use proptest::prelude::*;
 
@@ -22,7 +23,7 @@ use crate::file::{
 use crate::retention::{Keep, Retention};
 use crate::store::Store;
 use crate::testing::factory;
-use crate::write::Write;
+use crate::write::{Stage, Write};
 
 const CONTENTS: u8 = 5;
 /// How many blobs of each content may come.
@@ -99,7 +100,9 @@ pub(super) fn sweeps() -> impl Strategy<Value = Sweep> {
 pub(super) fn writes() -> impl Strategy<Value = Write> {
     let at = (-5i64..100).prop_map(factory::after);
     prop_oneof![
-        4 => (contents(), at).prop_map(|(content, at)| Write::Stage(Box::new(Staged { content, at }))),
+        4 => (contents(), at).prop_map(|(content, at)| {
+            Write::Stage(Box::new(Stage { arrived: factory::arrival(content), at }))
+        }),
         1 => contents().prop_map(|content| Write::Unstage { blob: content.blob }),
         8 => attaches().prop_map(|attach| Write::Attach(Box::new(attach))),
         1 => objects().prop_map(Write::PutObject),
@@ -107,12 +110,20 @@ pub(super) fn writes() -> impl Strategy<Value = Write> {
     ]
 }
 
-/// Two contents at a time have the same MD5 and the same challenge. No two have the same blob.
+/// Two contents at a time have the same MD5 and the same challenge. No two have the same blob, and
+/// every other blob is small.
 fn content(n: u8, blob: u8) -> Content {
     Content {
         md5: Md5Sum([n / 2; 16]),
         challenge: Md5Sum([!(n / 2); 16]),
-        ..factory::content(n, &format!("{n}-{blob}"))
+        ..factory::content(
+            n,
+            &if blob.is_multiple_of(2) {
+                format!("small/{n}-{blob}")
+            } else {
+                format!("{n}-{blob}")
+            },
+        )
     }
 }
 
@@ -131,7 +142,7 @@ fn attaches() -> impl Strategy<Value = Attach> {
     let property = prop::sample::select(vec![INPUTS, OUTPUTS, "o"]);
     let origin = (contents(), 0..3).prop_map(|(content, kind)| match kind {
         0 => Origin::Stored(content.sha256),
-        1 => Origin::Arrived(content),
+        1 => Origin::Arrived(factory::arrival(content)),
         _ => Origin::Staged(content.blob),
     });
     let by = prop::option::weighted(0.3, attempts());
@@ -214,6 +225,7 @@ pub(super) struct HeldFiles {
     staged: Vec<Staged>,
     stored: Volume,
     wanted: Vec<BlobName>,
+    small: Vec<(BlobName, Bytes)>,
 }
 
 /// - `actions`: those that are stored.
@@ -233,8 +245,11 @@ pub(super) async fn read(store: &dyn Store, actions: &[ActionId]) -> HeldFiles {
     let (mut contents, mut pairs, mut staged) = (Vec::new(), Vec::new(), Vec::new());
     let numbers = (0..CONTENTS).flat_map(|n| (0..BLOBS).map(move |blob| (n, blob)));
     let blobs: Vec<BlobName> = numbers.map(|(n, blob)| content(n, blob).blob).collect();
+    let mut small = Vec::new();
     for blob in &blobs {
         staged.extend(store.staged(blob).await.unwrap());
+        let bytes = store.small(blob).await.unwrap();
+        small.extend(bytes.map(|bytes| (blob.clone(), bytes)));
     }
     for n in 0..CONTENTS {
         contents.extend(store.content(Sha256Sum([n; 32])).await.unwrap());
@@ -249,11 +264,22 @@ pub(super) async fn read(store: &dyn Store, actions: &[ActionId]) -> HeldFiles {
         staged,
         stored: store.stored().await.unwrap(),
         wanted: store.wanted_blobs(&blobs).await.unwrap(),
+        small,
     }
 }
 
 /// What holds at any time.
 pub(super) fn check(held: &HeldFiles) {
+    let staged = held.staged.iter().map(|staged| &staged.content);
+    let named: HashMap<&BlobName, Bytes> = held
+        .contents
+        .iter()
+        .chain(staged)
+        .filter(|content| content.blob.is_small())
+        .map(|content| (&content.blob, factory::bytes_of(content)))
+        .collect();
+    let small = held.small.iter().map(|(blob, bytes)| (blob, bytes.clone()));
+    assert_eq!(small.collect::<HashMap<_, _>>(), named, "small blobs");
     for file in &held.files {
         assert!(held.contents.contains(&file.content), "no bytes: {file:?}");
         assert!(held.wanted.contains(&file.content.blob), "{file:?}");

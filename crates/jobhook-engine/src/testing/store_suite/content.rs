@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::file::{Content, Origin, Volume};
 use crate::testing::Clerk;
 use crate::testing::factory::*;
-use crate::write::{Refusal, Write};
+use crate::write::{Refusal, Stage, Write};
 
 fn names(blobs: &[&str]) -> Vec<BlobName> {
     blobs.iter().map(|blob| BlobName((*blob).into())).collect()
@@ -23,7 +23,7 @@ fn unstage(blob: &str) -> Write {
 async fn store(clerk: &Clerk, id: &str, content: Content) {
     let to = image(id).property("files");
     let attached = clerk
-        .attach(attach(to, Origin::Arrived(content), "x"))
+        .attach(attach(to, Origin::Arrived(arrival(content)), "x"))
         .await;
     attached.unwrap();
 }
@@ -74,7 +74,12 @@ pub async fn what_is_unstaged_is_gone(clerk: Clerk) {
 }
 
 pub async fn a_batch_sees_what_it_staged(clerk: Clerk) {
-    let stage = |n| Write::Stage(Box::new(staged(content(n, "a"))));
+    let stage = |n| {
+        Write::Stage(Box::new(Stage {
+            arrived: content(n, "a").into(),
+            at: NOW,
+        }))
+    };
     let attach = |name| {
         let to = image("1").property("files");
         Write::Attach(Box::new(attach(to, staged_as("a"), name)))

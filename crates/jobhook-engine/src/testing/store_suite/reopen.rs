@@ -96,6 +96,7 @@ pub async fn files_survive_reopening(place: Place) {
     let action = ObjectRef::of_action(clerk.launch(new).await.id);
     let to = image("1").property("files");
     let attach = attach(to, arrived(3, "c"), "y");
+    clerk.stage(content(4, "small/d")).await;
     clerk.attach(attach).await.unwrap();
     assert!(clerk.store().drop_object(&image("1"), NOW).await.unwrap());
     let (inputs, object) = (
@@ -109,12 +110,14 @@ pub async fn files_survive_reopening(place: Place) {
     assert_eq!((inputs.len(), object.is_some()), (1, true));
     assert_eq!(clerk.files(&action).await, inputs);
     assert_eq!(store.object(&action).await.unwrap(), object);
-    assert_eq!(store.stored().await.unwrap().bytes, 6);
-    let blobs = ["a", "b", "c"].map(|blob| content(0, blob).blob);
+    assert_eq!(store.stored().await.unwrap().bytes, 10);
+    let blobs = ["a", "b", "c", "small/d"].map(|blob| content(0, blob).blob);
+    let small = store.small(&blobs[3]).await.unwrap();
+    assert_eq!(small.as_deref(), Some(&[4; 4][..]));
     assert_eq!(store.wanted_blobs(&blobs).await.unwrap(), blobs);
     assert_eq!(
         clerk.forget_unused(NOW).await,
-        [blobs[2].clone(), blobs[1].clone()]
+        [blobs[2].clone(), blobs[1].clone(), blobs[3].clone()]
     );
     drop(clerk);
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use jobhook_engine::blob::BlobName;
 use jobhook_engine::file::{
     Content, File, FileFields, KeptContent, Object, ObjectRef, PropertyRef, Staged, Volume,
@@ -50,6 +51,7 @@ const STAGED: &str = concat!(
     content_columns!(),
     ", c.at FROM staged AS c WHERE c.blob = ?"
 );
+const SMALL: &str = "SELECT bytes FROM small WHERE blob = ?";
 const STORED: &str = "SELECT count, bytes FROM stored WHERE one = 1";
 const WANTED: &str = "SELECT value FROM json_each(?) \
     WHERE EXISTS (SELECT 1 FROM contents INDEXED BY contents_blob WHERE blob = value) \
@@ -88,6 +90,8 @@ const INSERT_CONTENT: &str = "INSERT INTO contents (sha256, md5, challenge, size
 const IDLE_CONTENT: &str = "UPDATE contents SET idle_since = ?2 WHERE sha256 = ?1";
 const INSERT_STAGED: &str = "INSERT INTO staged (sha256, md5, challenge, size, blob, at) \
     VALUES (?, ?, ?, ?, ?, ?)";
+const PUT_SMALL: &str = "INSERT INTO small (blob, bytes) VALUES (?, ?) \
+    ON CONFLICT (blob) DO UPDATE SET bytes = excluded.bytes";
 const DELETE_STAGED: &str = "DELETE FROM staged WHERE blob = ?";
 const INSERT_OBJECT: &str =
     "INSERT INTO objects (store, id, created_at, files, bytes) VALUES (?, ?, ?, ?, ?)";
@@ -116,6 +120,12 @@ pub(super) fn staged(
     blob: &BlobName,
 ) -> Result<Option<Staged>, StoreError> {
     let found = each(connection, STAGED, [&blob.0], read_staged)?;
+    Ok(found.into_iter().next())
+}
+
+pub(super) fn small(connection: &Connection, blob: &BlobName) -> Result<Option<Bytes>, StoreError> {
+    let read = |row: &mut Reader<'_>| row.bytes().map(Bytes::copy_from_slice);
+    let found = each(connection, SMALL, [&blob.0], read)?;
     Ok(found.into_iter().next())
 }
 
@@ -253,6 +263,10 @@ pub(super) fn flush(connection: &Connection, rows: &mut Rows) -> Result<(), Stor
             insert_staged(connection, staged)?;
         }
         row.mark_stored();
+    }
+    // Last, for a row that goes takes them with it.
+    for (blob, bytes) in rows.small.drain() {
+        run(connection, PUT_SMALL, params![blob.0, &bytes[..]])?;
     }
     for row in rows.objects.values_mut() {
         let Some((object, before)) = row.change() else {
@@ -398,6 +412,7 @@ pub(super) fn statements() -> Vec<String> {
         KEPT,
         CONTENTS,
         STAGED,
+        SMALL,
         STORED,
         WANTED,
         OBJECT,
@@ -409,6 +424,7 @@ pub(super) fn statements() -> Vec<String> {
         INSERT_CONTENT,
         IDLE_CONTENT,
         INSERT_STAGED,
+        PUT_SMALL,
         DELETE_STAGED,
         INSERT_OBJECT,
         COUNT_OBJECT,

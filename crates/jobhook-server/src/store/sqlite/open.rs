@@ -16,13 +16,14 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::readers::READERS;
 
 /// The schema versions that this build can make, oldest first.
-const MIGRATIONS: [(i64, &str); 6] = [
+const MIGRATIONS: [(i64, &str); 7] = [
     (1, include_str!("migrations/0001_spine.sql")),
     (2, include_str!("migrations/0002_operations.sql")),
     (3, include_str!("migrations/0003_schedules.sql")),
     (4, include_str!("migrations/0004_files.sql")),
     (5, include_str!("migrations/0005_marks.sql")),
     (6, include_str!("migrations/0006_stored_count.sql")),
+    (7, include_str!("migrations/0007_small.sql")),
 ];
 
 /// `jobh`, in the header of our databases (`PRAGMA application_id`).
