@@ -213,6 +213,13 @@ impl DataDir {
         self.path.join("files")
     }
 
+    /// Whether files are on the disk of the database, whose room is watched then.
+    pub fn is_one_disk(&self) -> bool {
+        let disk = |path: &Path| fs::metadata(path).map(|known| known.dev()).ok();
+        let own = disk(&self.path);
+        own.is_some() && own == disk(&self.files())
+    }
+
     /// Reads the master key, or draws one on the first start.
     ///
     /// # Errors

@@ -355,7 +355,11 @@ async fn file_settings(config: &Config, data_dir: &DataDir) -> Result<FileSettin
         keep_unused: files.keep_unused,
         exclusive: true,
         direct,
-        small: files.small,
+        small: if data_dir.is_one_disk() {
+            files.small
+        } else {
+            0
+        },
     })
 }
 

@@ -144,9 +144,9 @@ impl Connection {
     }
 
     /// Waits until there is an answer, or will be none: the sending side ends here.
-    pub(crate) fn wait(mut self) {
+    pub(crate) fn wait(mut self) -> Option<(u16, Value)> {
         let _ = self.0.get_ref().shutdown(std::net::Shutdown::Write);
-        let _ = self.answer();
+        self.answer()
     }
 
     /// The bytes at a path.

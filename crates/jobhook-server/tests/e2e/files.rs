@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use jobhook_protocol::{Digester, Sha256Digester};
+use rusqlite::OpenFlags;
 use serde_json::{Value, json};
 
 use crate::client::Connection;
@@ -19,6 +20,9 @@ const KILLS: u64 = 200;
 
 /// The bytes of one round.
 const SIZE: usize = 600_000;
+
+/// The bytes of a round that the database keeps.
+const SMALL: usize = 9_000;
 
 /// Everything below a directory, by its path from there.
 pub(crate) fn below(directory: &Path) -> BTreeSet<PathBuf> {
@@ -97,7 +101,7 @@ fn a_server_that_is_killed_while_files_come_leaves_whole_files_and_nothing_else(
         if drawn.below(2) == 0 {
             // Or it may have done with them.
             if let Some(stream) = transfers.pop() {
-                Connection::of(stream).wait();
+                let _ = Connection::of(stream).wait();
             }
         }
         server.kill();
@@ -128,6 +132,97 @@ fn a_server_that_is_killed_while_files_come_leaves_whole_files_and_nothing_else(
         let sha256 = Digester::of(&bytes).sha256.to_string();
         assert_eq!(file["sha256"], sha256, "what was there once is still there");
     }
+    Job::of(&server, &id, 1).exit(0);
+}
+
+/// The blobs that rows name: those that are files, and those in the database; and those that the
+/// database has.
+fn named(server: &Server) -> [BTreeSet<String>; 3] {
+    let path = server.folder.path("data/jobhook.db");
+    let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let database = rusqlite::Connection::open_with_flags(path, read_only).unwrap();
+    let names = |sql: &str| -> BTreeSet<String> {
+        let mut statement = database.prepare(sql).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).collect()
+    };
+    let all = names("SELECT blob FROM contents UNION SELECT blob FROM staged");
+    let (small, large) = all.into_iter().partition(|blob| blob.starts_with("small/"));
+    [large, small, names("SELECT blob FROM small")]
+}
+
+#[test]
+fn a_server_that_is_killed_while_small_files_come_or_some_in_one_pass_keeps_bytes_and_rows_together()
+ {
+    let mut server = Server::start(TELLING);
+    let id = server.launch(&json!({"type": "Tell"}));
+    let target = format!("/upload/actions/{id}/outputs");
+    let stored = server.folder.path("data/files");
+    let mut drawn = Drawn(0xD1B5_4A32_D192_ED03);
+    let (mut whole, mut answered) = (0, 0);
+    for round in 0..KILLS / 2 {
+        let one_pass = round % 2 == 0;
+        let size = if round % 3 == 0 { SIZE } else { SMALL };
+        let bytes: Vec<u8> = (0..size as u64)
+            .map(|n| (n ^ (n >> 8) ^ round) as u8)
+            .collect();
+        let digests = Digester::of(&bytes);
+        let job = Job::of(&server, &id, 1);
+        let open = if one_pass {
+            json!({"onePass": true})
+        } else {
+            json!({"hash": digests.md5.to_string(), "challenge": digests.challenge.to_string()})
+        };
+        let mut transfers = Vec::new();
+        for _ in 0..2 {
+            let (status, opened) = job.ask("PUT", &target, &open.to_string());
+            assert_eq!((status, &opened["done"]), (200, &json!(false)), "{opened}");
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.write_all(&head(&opened, size)).unwrap();
+            transfers.push(stream);
+        }
+        let most = size as u64 + size as u64 / 2;
+        for stream in &mut transfers {
+            let upto = usize::try_from(drawn.below(most)).unwrap().min(size);
+            stream.write_all(&bytes[..upto]).unwrap();
+        }
+        let mut said = None;
+        if drawn.below(2) == 0
+            && let Some(stream) = transfers.pop()
+        {
+            said = Connection::of(stream)
+                .wait()
+                .filter(|(status, _)| *status < 300);
+        }
+        server.kill();
+        drop(transfers);
+        server.start_again();
+
+        let job = Job::of(&server, &id, 1);
+        if let Some((_, answer)) = said {
+            answered += 1;
+            if one_pass {
+                let sha256 = digests.sha256.to_string();
+                let close = json!({"receipt": answer["receipt"], "size": size, "sha256": sha256});
+                let (status, closed) = job.ask("PUT", &target, &close.to_string());
+                assert_eq!((status, &closed["done"]), (200, &json!(true)), "{closed}");
+            }
+            let found = files(&server, &id);
+            let last = found.last().expect("what was answered is there");
+            assert_eq!(last["sha256"], digests.sha256.to_string());
+            let path = format!("/api/v1/actions/{id}/files/outputs/{}", last["index"]);
+            assert_eq!(Connection::open(server.address()).bytes(&path), bytes);
+        }
+        whole = files(&server, &id).len();
+        until("there are bytes for each row and for nothing else", || {
+            let there = below(&stored).into_iter();
+            let there = there.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+            let [large, small, kept] = named(&server);
+            there.collect::<BTreeSet<_>>() == large && kept == small
+        });
+    }
+    assert!(answered > 0, "no upload was ever done in time");
+    assert!((whole as u64) < KILLS / 2, "no upload was ever cut");
     Job::of(&server, &id, 1).exit(0);
 }
 
@@ -169,7 +264,7 @@ fn a_file_that_is_larger_than_the_servers_memory_goes_through() {
 #[test]
 fn whatever_a_name_says_bytes_stay_in_their_directory() {
     let server = Server::start(&format!(
-        "{TELLING}\n[stores.images]\nproperties = [\"files\"]\n"
+        "{TELLING}\n[files]\nsmall = 0\n[stores.images]\nproperties = [\"files\"]\n"
     ));
     let everything = json!([{"store": "images", "uuid": "*", "property": "*", "access": "write"}]);
     let id = server.launch(&json!({"type": "Tell", "grants": everything}));
