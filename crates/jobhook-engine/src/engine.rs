@@ -253,17 +253,20 @@ impl Engine {
     ///
     /// [`EngineError::Write`].
     pub async fn launch(&self, launches: Vec<Launch>) -> Result<Vec<Action>, EngineError> {
+        let brought = |launch: &Launch| {
+            let staged = launch.files.iter().map(|file| file.staged.clone());
+            staged.collect::<Vec<_>>()
+        };
+        let brought: Vec<_> = launches.iter().map(brought).collect();
         let writes = launches
             .into_iter()
             .map(|launch| Write::Insert(Box::new(self.new_action(launch))))
             .collect();
-        self.0
-            .batcher
-            .write_all(writes)
-            .await?
-            .into_iter()
-            .map(into_action)
-            .collect()
+        let answers = self.0.batcher.write_all(writes).await?;
+        for (blobs, _) in brought.into_iter().zip(&answers).filter(|(_, a)| a.is_ok()) {
+            self.0.files.forget_surplus(blobs).await;
+        }
+        answers.into_iter().map(into_action).collect()
     }
 
     /// Launches a final action again, as a new one with the same inputs and grants.

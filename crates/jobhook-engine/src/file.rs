@@ -219,7 +219,7 @@ pub enum Origin {
 /// A file that an action is launched with.
 ///
 /// Where its content is stored already, as another blob, the staged bytes are surplus: they
-/// stay staged, to be [unstaged](crate::write::Write::Unstage) and deleted by who launched.
+/// stay staged, to be [unstaged](crate::write::Write::Unstage) by the engine that launched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputFile {
     /// Its bytes, staged.

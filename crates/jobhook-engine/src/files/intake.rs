@@ -23,8 +23,14 @@ use crate::file::{Arrived, Content, Origin};
 use crate::hook::Disbelief;
 use crate::write::{Refusal, Stage, Write, Written};
 
-/// How many bytes are hashed and written at once.
+/// How many bytes are hashed and written at once, where not many transfers are under way.
 const BATCH: usize = 1 << 20;
+
+/// How many bytes all transfers together gather, as long as each may have [`LEAST`] of them.
+const TOGETHER: usize = 64 << 20;
+
+/// How many bytes each transfer gathers in any case.
+const LEAST: usize = 64 << 10;
 
 /// So many bytes are hashed where they stand: a thread would take longer to wake.
 const AT_ONCE: usize = 64 << 10;
@@ -246,7 +252,7 @@ impl Intake {
             self.gathered.push(loose.concat().into());
             self.packed = self.gathered.len();
         }
-        if self.gathered_bytes >= BATCH {
+        if self.gathered_bytes >= enough(self.files.0.room.transfers()) {
             let state = self.state().await?;
             let batch = self.batch();
             self.work = Work::Away(tokio::spawn(work(state, batch)));
@@ -392,6 +398,11 @@ impl Files {
     }
 }
 
+/// How many bytes are a batch, with so many transfers under way.
+fn enough(transfers: usize) -> usize {
+    (TOGETHER / transfers.max(1)).clamp(LEAST, BATCH)
+}
+
 async fn work(state: Box<State>, batch: Vec<Bytes>) -> Result<Box<State>, BlobError> {
     let State {
         mut writer,
@@ -432,5 +443,17 @@ impl std::fmt::Debug for Intake {
         f.debug_struct("Intake")
             .field("received", &self.received)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_transfers_there_are_the_less_each_gathers() {
+        assert_eq!([0, 1, 64].map(enough), [BATCH; 3]);
+        assert_eq!(enough(128), BATCH / 2);
+        assert_eq!([1024, 100_000].map(enough), [LEAST; 2]);
     }
 }

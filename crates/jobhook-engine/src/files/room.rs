@@ -74,6 +74,11 @@ impl Room {
         }
     }
 
+    /// How many transfers are under way.
+    pub(super) fn transfers(&self) -> usize {
+        usize::try_from(self.tally.count.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
     /// How many bytes are still to come, as far as that was said.
     fn outstanding(&self) -> u64 {
         let come = self.tally.come.load(Ordering::Relaxed);

@@ -245,6 +245,24 @@ impl Files {
         }
     }
 
+    /// Forgets what an action was launched with and is still staged: its content was stored already,
+    /// and a receipt is good for one launch. What fails is left to the sweep.
+    pub(crate) async fn forget_surplus(&self, blobs: Vec<BlobName>) {
+        for blob in blobs {
+            let forgotten = match self.0.store.staged(&blob).await {
+                Ok(None) => Ok(()),
+                Ok(Some(_)) => self.unstage(blob).await,
+                Err(error) => Err(error.into()),
+            };
+            match forgotten {
+                Ok(()) | Err(FilesError::Gone) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "What a launch brought twice stays for a while")
+                }
+            }
+        }
+    }
+
     async fn unstage(&self, blob: BlobName) -> Result<(), FilesError> {
         let unstage = Write::Unstage { blob: blob.clone() };
         match self.0.batcher.write(unstage).await? {

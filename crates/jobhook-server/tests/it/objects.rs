@@ -1,8 +1,11 @@
 //! Files from outside: what a launch takes along and allows, and objects of other stores.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use jobhook_engine::files::{DeclaredStore, FileSettings, Stores};
+use jobhook_engine::blob::BlobStore;
+use jobhook_engine::files::{DeclaredStore, FileSettings, SMALL, Stores};
+use jobhook_engine::memory_blobs::MemoryBlobs;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +82,40 @@ async fn a_launch_takes_files_along() {
     let second = server.next_job().await;
     assert_eq!(server.fetch(&second, "inputs", 0).await, b"some words");
     assert_eq!(server.stored_bytes().await, 10);
+}
+
+#[tokio::test]
+async fn what_a_launch_brings_that_is_there_already_is_forgotten_with_it() {
+    for small in [0, SMALL] {
+        let blobs = Arc::new(MemoryBlobs::default());
+        let server = Server::with(Setup {
+            files: FileSettings {
+                blobs: blobs.clone(),
+                small,
+                ..FileSettings::default()
+            },
+            ..Setup::default()
+        })
+        .await;
+        let launch = async || {
+            let staged = server.staged("some words").await;
+            let files = json!([{"receipt": staged["receipt"]}]);
+            let launch = json!({"type": "Any", "files": files}).to_string();
+            server.post("/api/v1/actions", &launch).await.expect(201);
+            launch
+        };
+        launch().await;
+        let second = launch().await;
+        assert_eq!(server.stored_bytes().await, 10, "small: {small}");
+        let kept = blobs.list(None, 9).await.unwrap().len();
+        assert_eq!(kept, usize::from(small == 0));
+        let again = server.post("/api/v1/actions", &second).await;
+        again.refusal(410, "upload_gone");
+        for _ in 0..2 {
+            let job = server.next_job().await;
+            assert_eq!(server.fetch(&job, "inputs", 0).await, b"some words");
+        }
+    }
 }
 
 #[tokio::test]

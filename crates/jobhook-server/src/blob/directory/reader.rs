@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -15,13 +16,17 @@ use tokio::task::{self, JoinHandle};
 
 use super::failed;
 use super::root::Root;
+use super::unfinished::TOGETHER;
 
-/// Read at once.
+/// Read at once, where not many read.
 const PIECE: usize = 512 << 10;
+/// Read at once in any case.
+const LEAST: usize = 64 << 10;
 /// One is used, one is in somebody's queue, one is read into.
 const BUFFERS: usize = 3;
 
 struct Reader {
+    root: Arc<Root>,
     file: Arc<File>,
     rest: Range<u64>,
     /// What was handed out, oldest first: memory to use again once nobody else has it.
@@ -44,12 +49,7 @@ pub(super) async fn read(
         if range.end > file.metadata()?.len() {
             return Err(ErrorKind::NotFound.into());
         }
-        let mut reader = Reader {
-            file: Arc::new(file),
-            rest: range,
-            used: VecDeque::new(),
-            ahead: None,
-        };
+        let mut reader = Reader::new(root, file, range);
         // Most blobs are one piece; then nobody has to change threads again.
         let first = match reader.next() {
             Some((at, buffer)) => Some(fill(&reader.file, at, buffer)?.freeze()),
@@ -88,12 +88,30 @@ fn fill(file: &File, at: u64, mut buffer: BytesMut) -> io::Result<BytesMut> {
     Ok(buffer)
 }
 
+/// How much is read at once, with so many who read: all of them together hold as much as writers
+/// may, as long as each may have [`LEAST`].
+fn piece(readers: usize) -> usize {
+    (TOGETHER / BUFFERS / readers.max(1)).clamp(LEAST, PIECE)
+}
+
 impl Reader {
+    fn new(root: Arc<Root>, file: File, rest: Range<u64>) -> Reader {
+        root.readers.fetch_add(1, Ordering::Relaxed);
+        Reader {
+            root,
+            file: Arc::new(file),
+            rest,
+            used: VecDeque::new(),
+            ahead: None,
+        }
+    }
+
     /// Where the next piece begins, and memory of its size.
     fn next(&mut self) -> Option<(u64, BytesMut)> {
         let at = self.rest.start;
         let left = usize::try_from(self.rest.end.saturating_sub(at)).unwrap_or(usize::MAX);
-        let size = left.min(PIECE);
+        let piece = piece(self.root.readers.load(Ordering::Relaxed));
+        let size = left.min(piece);
         if size == 0 {
             return None;
         }
@@ -106,6 +124,8 @@ impl Reader {
             }
             None => None,
         };
+        // One of a time when fewer read is too large now.
+        let old = old.filter(|old| old.capacity() <= piece);
         let mut buffer = old.unwrap_or_else(|| BytesMut::zeroed(size));
         buffer.resize(size, 0);
         Some((at, buffer))
@@ -118,5 +138,23 @@ impl Reader {
             let file = Arc::clone(&self.file);
             task::spawn_blocking(move || fill(&file, at, buffer))
         });
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.root.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_read_the_less_each_reads_at_once() {
+        assert_eq!([0, 1, 42].map(piece), [PIECE; 3]);
+        assert!((LEAST..PIECE).contains(&piece(100)));
+        assert_eq!(piece(10_000), LEAST);
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, PoisonError};
 
 use jobhook_engine::blob::BlobName;
@@ -18,6 +19,10 @@ pub(super) struct Root {
     path: PathBuf,
     /// Held while a shelf is made: whoever finds one can trust that it survives a crash.
     shelves: Mutex<()>,
+    /// How many bytes all writers have gathered.
+    pub(super) gathered: AtomicUsize,
+    /// How many read.
+    pub(super) readers: AtomicUsize,
 }
 
 /// The shelf of a blob: the first two digits of its name.
@@ -38,6 +43,8 @@ impl Root {
         let root = Root {
             path: data_dir::make(path)?,
             shelves: Mutex::new(()),
+            gathered: AtomicUsize::new(0),
+            readers: AtomicUsize::new(0),
         };
         let temp = root.temp();
         data_dir::make(&temp)?;

@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
+use futures_util::StreamExt;
 use jobhook_engine::testing::blob_suite::{Shelf, content, sum};
 
 use super::*;
@@ -180,4 +182,52 @@ async fn a_disk_has_room() {
     let directory = tempfile::tempdir().unwrap();
     let room = open(directory.path()).await.room().await.unwrap();
     assert!(room.is_some_and(|bytes| bytes > 0), "{room:?}");
+}
+
+#[tokio::test]
+async fn many_readers_read_the_same_and_are_counted_as_long_as_they_read() {
+    const READERS: usize = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = open(directory.path()).await;
+    let whole = content(2, 2 << 20);
+    let shelf = Shelf::new(Arc::new(blobs.clone()));
+    let name = shelf.put(&whole).await;
+    let readers = || blobs.root.readers.load(Ordering::Relaxed);
+    let mut reading = Vec::new();
+    for _ in 0..READERS {
+        reading.push(blobs.read(&name, 0..2 << 20).await.unwrap());
+    }
+    assert_eq!(readers(), READERS);
+    for stream in reading.drain(..) {
+        let pieces: Vec<Bytes> = stream.map(Result::unwrap).collect().await;
+        assert_eq!(pieces.concat(), whole);
+    }
+    assert_eq!(readers(), 0);
+}
+
+#[tokio::test]
+async fn many_writers_together_hold_no_more_than_one_alone_would_not_mind() {
+    const WRITERS: usize = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = open(directory.path()).await;
+    let new = || writer::Writer::new(Arc::clone(&blobs.root));
+    let mut writers: Vec<_> = std::iter::repeat_with(new).take(WRITERS).collect();
+    let held = || blobs.root.gathered.load(Ordering::Relaxed);
+    let (piece, mut most) = (content(1, 16 << 10), 0);
+    // Each less than what one alone gathers before it writes.
+    for _ in 0..60 {
+        for writer in &mut writers {
+            writer.write(vec![piece.clone()]).await.unwrap();
+            most = most.max(held());
+        }
+    }
+    let (together, least) = (unfinished::TOGETHER, unfinished::LEAST);
+    assert!(most >= together, "they came to {most}");
+    assert!(most <= together + WRITERS * least, "they held {most}");
+    let whole = vec![&piece[..]; 60].concat();
+    let last = Box::new(writers.pop().unwrap());
+    let name = last.finish(&sum(&whole)).await.unwrap();
+    assert_eq!(fs::read(blobs.root.path(&name).unwrap()).unwrap(), whole);
+    drop(writers);
+    assert_eq!(held(), 0);
 }

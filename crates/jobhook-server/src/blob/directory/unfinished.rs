@@ -15,6 +15,10 @@ use super::root::Root;
 /// So much is gathered before it is written: a system call for less would cost more than the
 /// bytes.
 pub(super) const GATHERED: usize = 1 << 20;
+/// So much is gathered before it is written where all writers together have gathered [`TOGETHER`].
+pub(super) const LEAST: usize = 64 << 10;
+/// So much may be gathered without anybody having to write earlier.
+pub(super) const TOGETHER: usize = 64 << 20;
 /// In no more chunks than one system call takes (`IOV_MAX`), and so in bounded memory even if
 /// each has a single byte.
 pub(super) const CHUNKS: usize = 1024;

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::{self, JoinHandle};
 
 use super::root::Root;
-use super::unfinished::{CHUNKS, GATHERED, Unfinished};
+use super::unfinished::{CHUNKS, GATHERED, LEAST, TOGETHER, Unfinished};
 use super::{aside, failed};
 
 /// After so much the disk is set to work, so that little is left for the end.
@@ -69,11 +70,18 @@ impl Writer {
         self.hand = Hand::Busy(task::spawn_blocking(|| Ok(unfinished)));
     }
 
+    /// What was gathered is on its way, or not wanted; answers how much that was.
+    fn gathered_no_more(&mut self) -> usize {
+        let bytes = mem::take(&mut self.bytes);
+        self.root.gathered.fetch_sub(bytes, Ordering::Relaxed);
+        bytes
+    }
+
     /// Sends what is gathered on its way.
     async fn send(&mut self) -> Result<(), BlobError> {
         let unfinished = self.take().await?;
         let chunks = mem::take(&mut self.gathered);
-        self.unsynced += mem::take(&mut self.bytes);
+        self.unsynced += self.gathered_no_more();
         if let Some(unfinished) = &unfinished
             && self.unsynced >= SYNC_EVERY
         {
@@ -112,8 +120,11 @@ impl BlobWriter for Writer {
         }
         for chunk in chunks {
             self.bytes += chunk.len();
+            let together = &self.root.gathered;
+            let together = together.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len();
             self.gathered.push(chunk);
-            if self.bytes >= GATHERED || self.gathered.len() >= CHUNKS {
+            let enough = if together < TOGETHER { GATHERED } else { LEAST };
+            if self.bytes >= enough || self.gathered.len() >= CHUNKS {
                 self.send().await?;
             }
         }
@@ -142,6 +153,7 @@ impl BlobWriter for Writer {
 /// To remove a large file takes a while. Who still writes into it removes it after that.
 impl Drop for Writer {
     fn drop(&mut self) {
+        self.gathered_no_more();
         if let Hand::Busy(writing) = mem::replace(&mut self.hand, Hand::Lost)
             && let Ok(runtime) = Handle::try_current()
         {
