@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jobhook_protocol::{GrantBody, Json, Status};
 use serde::{Deserialize, Serialize};
-use uuid::{ContextV7, Uuid};
+use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::file::{InputFile, ObjectLimits};
@@ -19,11 +19,7 @@ pub struct ActionId(pub Uuid);
 impl ActionId {
     /// Draws a new id for an action launched at `now`.
     pub fn draw(now: Timestamp) -> ActionId {
-        static CONTEXT: std::sync::Mutex<ContextV7> = std::sync::Mutex::new(ContextV7::new());
-        let ms = u64::try_from(now.0).unwrap_or(0);
-        let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
-        let time = uuid::Timestamp::from_unix(&CONTEXT, ms / 1000, nanos);
-        ActionId(Uuid::new_v7(time))
+        ActionId(now.draw_id())
     }
 }
 

@@ -15,7 +15,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use jobhook_protocol::Sha256Sum;
-use uuid::Uuid;
 
 use crate::clock::Timestamp;
 
@@ -28,9 +27,9 @@ pub const PIECE: usize = 1 << 20;
 pub struct BlobName(pub String);
 
 impl BlobName {
-    /// A new name for a small blob. Later ones are greater, so that they lie beside each other.
-    pub fn small() -> BlobName {
-        BlobName(format!("{SMALL}{}", Uuid::now_v7()))
+    /// Draws a name for a small blob. Later ones are greater, so that they lie beside each other.
+    pub fn small(now: Timestamp) -> BlobName {
+        BlobName(format!("{SMALL}{}", now.draw_id()))
     }
 
     /// Whether the store keeps the bytes itself.

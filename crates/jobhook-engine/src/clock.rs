@@ -4,10 +4,12 @@
 //! Only the top of the engine owns a [`Clock`]; everything below takes `now` as an argument.
 
 use std::fmt;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use uuid::{ContextV7, Uuid};
 
 /// A moment, in milliseconds since the Unix epoch.
 #[derive(
@@ -22,6 +24,15 @@ impl Timestamp {
     pub fn plus(self, duration: Duration) -> Timestamp {
         let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Timestamp(self.0.saturating_add(ms))
+    }
+
+    /// Draws a UUIDv7 of this moment (RFC 9562, section 5.7); within this process, later ones are
+    /// greater.
+    pub(crate) fn draw_id(self) -> Uuid {
+        static CONTEXT: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+        let ms = u64::try_from(self.0).unwrap_or(0);
+        let nanos = u32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
+        Uuid::new_v7(uuid::Timestamp::from_unix(&CONTEXT, ms / 1000, nanos))
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.

@@ -141,12 +141,22 @@ pub struct Staged {
 }
 
 /// Bytes that have just come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Arrived {
     /// What they are.
     pub content: Content,
     /// They themselves, if their blob is small: the store keeps them with the row that names it.
     pub bytes: Option<Bytes>,
+}
+
+/// Says how many bytes there are, and not which.
+impl fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrived")
+            .field("content", &self.content)
+            .field("bytes", &self.bytes.as_ref().map(Bytes::len))
+            .finish()
+    }
 }
 
 impl From<Content> for Arrived {
@@ -252,6 +262,8 @@ pub struct Volume {
     pub count: u64,
     /// The bytes of all of them.
     pub bytes: u64,
+    /// The bytes of those whose blobs are small.
+    pub small: u64,
 }
 
 /// What attaching came to.

@@ -77,13 +77,20 @@ pub struct FileSettings {
     pub exclusive: bool,
     /// Whether downloads are sent to the blob store where it has addresses of its own.
     pub direct: bool,
-    /// Files of at most so many bytes are [small](BlobName::is_small). No more than 1 MiB.
+    /// Files of at most so many bytes are [small](BlobName::is_small); with 0, none is. They are
+    /// hashed and read where they stand, so it is no more than 64 KiB.
     pub small: u64,
+    /// How many bytes small files have together; what comes above that is not small.
+    pub small_total: u64,
 }
 
 /// How many bytes are small where nothing else is said: with these, what is read and written of a
 /// database is about what it would be of files.
 pub const SMALL: u64 = 16 << 10;
+
+/// How many bytes small files have together where nothing else is said: the room that they took does
+/// not come back to the disk.
+pub const SMALL_TOTAL: u64 = 1 << 30;
 
 impl Default for FileSettings {
     /// In memory.
@@ -103,6 +110,7 @@ impl Default for FileSettings {
             exclusive: true,
             direct: false,
             small: 0,
+            small_total: SMALL_TOTAL,
         }
     }
 }

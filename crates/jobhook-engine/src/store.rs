@@ -196,6 +196,9 @@ pub enum StoreError {
     /// The store refused the data of some write in the batch, and kept nothing of it.
     #[error("the store refused the data")]
     Data(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no room for what the batch stores, and nothing of it was kept.
+    #[error("the store has no room for more")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store did not answer, or failed. Trying again later may help.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -216,7 +216,7 @@ impl DataDir {
     /// Whether files are on the disk of the database, whose room is watched then.
     pub fn is_one_disk(&self) -> bool {
         let disk = |path: &Path| fs::metadata(path).map(|known| known.dev()).ok();
-        let own = disk(&self.path);
+        let own = disk(&self.database()).or_else(|| disk(&self.path));
         own.is_some() && own == disk(&self.files())
     }
 

@@ -355,12 +355,21 @@ async fn file_settings(config: &Config, data_dir: &DataDir) -> Result<FileSettin
         keep_unused: files.keep_unused,
         exclusive: true,
         direct,
-        small: if data_dir.is_one_disk() {
-            files.small
-        } else {
-            0
-        },
+        small: small_files(files, data_dir),
+        small_total: files.small_total,
     })
+}
+
+/// Which files the database keeps: none where their folder is on another disk, for the room of that
+/// one is watched then.
+fn small_files(files: &config::Files, data_dir: &DataDir) -> u64 {
+    if files.small > 0 && !data_dir.is_one_disk() {
+        tracing::info!(
+            "Small files lie in the folder too, which is on another disk than the database"
+        );
+        return 0;
+    }
+    files.small
 }
 
 /// Puts the schedules of the configuration, and takes those away that it has no more; what the

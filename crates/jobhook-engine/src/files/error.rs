@@ -36,6 +36,9 @@ pub enum FilesError {
     /// There is no room for it on this server.
     #[error("{0}")]
     NoRoom(&'static str),
+    /// Others are transferring, as many as may at once.
+    #[error("as many files are on their way as may be at once; send it again later")]
+    Busy,
     /// What was uploaded is not there any more.
     #[error("what was uploaded is not there any more; upload it again")]
     Gone,

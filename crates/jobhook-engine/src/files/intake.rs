@@ -19,6 +19,7 @@ use super::room::Share;
 use super::token::{By, Purpose, Put};
 use crate::attempt::AttemptRef;
 use crate::blob::{BlobError, BlobName, BlobWriter};
+use crate::clock::Timestamp;
 use crate::file::{Arrived, Content, Origin};
 use crate::hook::Disbelief;
 use crate::write::{Refusal, Stage, Write, Written};
@@ -96,8 +97,8 @@ enum Work {
 enum Source {
     /// On their way into a blob store.
     Blob(Box<dyn BlobWriter>),
-    /// Here.
-    Small(Bytes),
+    /// Here, since then.
+    Small(Bytes, Timestamp),
 }
 
 impl Source {
@@ -105,7 +106,7 @@ impl Source {
     async fn arrive(self, digests: Digests) -> Result<Arrived, BlobError> {
         let (blob, bytes) = match self {
             Source::Blob(writer) => (writer.finish(&digests.sha256).await?, None),
-            Source::Small(bytes) => (BlobName::small(), Some(bytes)),
+            Source::Small(bytes, now) => (BlobName::small(now), Some(bytes)),
         };
         let content = Content {
             sha256: digests.sha256,
@@ -204,7 +205,11 @@ impl Files {
         let announced = expected.or(announced);
         let bytes = announced.unwrap_or(0);
         self.may_have(bytes)?;
-        let share = self.admit(bytes).await?;
+        let by = match &purpose {
+            End::Attach(put) => Some(put.by),
+            End::Stage(by) => *by,
+        };
+        let share = self.admit(by.map(AttemptRef::from), bytes).await?;
         let state = State {
             writer: self.0.settings.blobs.begin().await?,
             digester: Digester::new(),
@@ -295,9 +300,12 @@ impl Intake {
     async fn arrive(&mut self) -> Result<(Source, Digests), FilesError> {
         let mut state = self.state().await?;
         let is_whole = self.gathered_bytes as u64 == self.received;
-        if is_whole && self.received <= self.files.0.settings.small {
+        if is_whole && self.files.may_be_small(self.received).await? {
+            // It takes its room on the disk with the commit.
+            self.share.wait();
             let bytes = Bytes::from(self.batch().concat());
-            return Ok((Source::Small(bytes.clone()), Digester::of(&bytes)));
+            let digests = Digester::of(&bytes);
+            return Ok((Source::Small(bytes, self.files.now()), digests));
         }
         if self.gathered_bytes > 0 {
             let batch = self.batch();

@@ -5,16 +5,24 @@
 //! together what none may take alone. A transfer is let in by one look at all of it, and counts
 //! from then on; one that is not let in has never counted.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Files;
 use super::error::FilesError;
+use crate::attempt::AttemptRef;
 use crate::file::Volume;
 
 /// How long what the disk said is good.
 const ASKED_AGAIN: Duration = Duration::from_millis(100);
+
+/// How many transfers there may be at once.
+const TRANSFERS: u64 = 2048;
+
+/// How many of them one attempt may have: a job that is slow leaves places to others.
+const OF_ONE: u64 = 256;
 
 /// What is on its way.
 #[derive(Debug, Default)]
@@ -46,22 +54,41 @@ struct Tally {
     come: AtomicU64,
     /// How many have come since the server began.
     arrived: AtomicU64,
+    /// How many transfers each attempt has.
+    of: Mutex<HashMap<AttemptRef, u64>>,
+}
+
+impl Tally {
+    fn of(&self) -> MutexGuard<'_, HashMap<AttemptRef, u64>> {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The part of one transfer.
 #[derive(Debug)]
 pub(super) struct Share {
     tally: Arc<Tally>,
+    by: Option<AttemptRef>,
     coming: u64,
     come: u64,
 }
 
 impl Room {
-    fn share(&self, announced: u64) -> Share {
+    /// Whether another transfer may begin.
+    fn has_place(&self, by: Option<AttemptRef>) -> bool {
+        let own = by.and_then(|by| self.tally.of().get(&by).copied());
+        self.tally.count.load(Ordering::Relaxed) < TRANSFERS && own.unwrap_or(0) < OF_ONE
+    }
+
+    fn share(&self, by: Option<AttemptRef>, announced: u64) -> Share {
+        if let Some(by) = by {
+            *self.tally.of().entry(by).or_default() += 1;
+        }
         self.tally.count.fetch_add(1, Ordering::Relaxed);
         self.tally.coming.fetch_add(announced, Ordering::Relaxed);
         Share {
             tally: Arc::clone(&self.tally),
+            by,
             coming: announced,
             come: 0,
         }
@@ -71,6 +98,7 @@ impl Room {
         Volume {
             count: self.tally.count.load(Ordering::Relaxed),
             bytes: self.tally.coming.load(Ordering::Relaxed),
+            small: 0,
         }
     }
 
@@ -100,25 +128,54 @@ impl Share {
     }
 }
 
+impl Share {
+    /// What has come waits for its room on the disk.
+    pub(super) fn wait(&mut self) {
+        let come = std::mem::take(&mut self.come);
+        self.tally.come.fetch_sub(come, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.tally.come.fetch_sub(self.come, Ordering::Relaxed);
         self.tally.coming.fetch_sub(self.coming, Ordering::Relaxed);
         self.tally.count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(by) = self.by {
+            let mut of = self.tally.of();
+            match of.get_mut(&by) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(of.remove(&by)),
+            }
+        }
     }
 }
 
 impl Files {
     /// Lets a transfer in that announces so many bytes.
-    pub(super) async fn admit(&self, announced: u64) -> Result<Share, FilesError> {
+    ///
+    /// - `by`: the attempt whose job it is.
+    pub(super) async fn admit(
+        &self,
+        by: Option<AttemptRef>,
+        announced: u64,
+    ) -> Result<Share, FilesError> {
         let _one_at_a_time = self.0.room.door.lock().await;
+        if !self.0.room.has_place(by) {
+            return Err(FilesError::Busy);
+        }
         self.has_room(announced).await?;
-        Ok(self.0.room.share(announced))
+        Ok(self.0.room.share(by, announced))
     }
 
     /// Whether there is room for one more file, of so many bytes.
     pub(super) async fn has_room(&self, bytes: u64) -> Result<(), FilesError> {
-        self.may_store(Volume { count: 1, bytes }).await?;
+        let more = Volume {
+            count: 1,
+            bytes,
+            ..Volume::default()
+        };
+        self.may_store(more).await?;
         self.has_disk(bytes).await
     }
 
@@ -127,6 +184,16 @@ impl Files {
     pub(super) async fn has_room_for_what_came(&self) -> Result<(), FilesError> {
         self.may_store(Volume::default()).await?;
         self.has_disk(0).await
+    }
+
+    /// Whether a file of so many bytes is one that the store keeps itself.
+    pub(super) async fn may_be_small(&self, bytes: u64) -> Result<bool, FilesError> {
+        let settings = &self.0.settings;
+        if settings.small == 0 || bytes > settings.small {
+            return Ok(false);
+        }
+        let kept = self.0.store.stored().await?.small;
+        Ok(kept.saturating_add(bytes) <= settings.small_total)
     }
 
     async fn may_store(&self, more: Volume) -> Result<(), FilesError> {

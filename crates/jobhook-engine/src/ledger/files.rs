@@ -325,6 +325,7 @@ impl Rows {
 
     /// The store is to keep the bytes of a small blob, with the row that now names it.
     fn keep_bytes(&mut self, blob: &BlobName, bytes: Option<&Bytes>) {
+        debug_assert_eq!(blob.is_small(), bytes.is_some(), "{blob}");
         if let Some(bytes) = bytes {
             self.small.insert(blob.clone(), bytes.clone());
         }

@@ -26,6 +26,8 @@ impl Tables {
             stored.count += 1;
             stored.bytes += content.size;
         }
+        let small = self.small.values().map(|bytes| bytes.len() as u64);
+        stored.small = small.sum();
         stored
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jobhook_engine::files::SMALL;
+use jobhook_engine::files::{SMALL, SMALL_TOTAL};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -14,7 +14,7 @@ use super::section::Judged;
 use super::tree::Node;
 
 /// What is still small for a database.
-const MOST_SMALL: u64 = 1 << 20;
+const MOST_SMALL: u64 = 64 << 10;
 
 /// `[files]`: what actions and other objects have beside their record.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,8 @@ pub struct Files {
     pub keep_unused: Duration,
     /// Files of at most so many bytes are kept in the database.
     pub small: u64,
+    /// How many bytes of those the database keeps.
+    pub small_total: u64,
 }
 
 /// Where the bytes of files are.
@@ -83,10 +85,14 @@ pub(super) struct Keys {
     /// How long bytes are kept that no file has any more. Default: `"1h"`.
     #[serde(deserialize_with = "read_a_duration")]
     keep_unused: Duration,
-    /// Size up to which a file is kept in the database, at most `"1MiB"`; only in the data
+    /// Size up to which a file is kept in the database, at most `"64KiB"`; only in the data
     /// directory, a bucket has all. Default: `"16KiB"`.
     #[serde(deserialize_with = "read_some_size")]
     small: Option<u64>,
+    /// Size of all files that the database keeps; what comes above that lies in the folder.
+    /// Default: `"1GiB"`.
+    #[serde(deserialize_with = "read_a_size")]
+    small_total: u64,
     /// The bucket; only with `backend = "s3"`.
     s3: Option<S3Files>,
 }
@@ -103,6 +109,7 @@ impl Default for Keys {
             min_free: 1 << 30,
             keep_unused: Duration::from_secs(3_600),
             small: None,
+            small_total: SMALL_TOTAL,
             s3: None,
         }
     }
@@ -182,7 +189,7 @@ impl Files {
         };
         match keys.small {
             Some(small) if small > MOST_SMALL => {
-                return Err(at("small", "more than 1 MiB is not small for a database"));
+                return Err(at("small", "more than 64 KiB is not small for a database"));
             }
             Some(1..) if backend != FilesBackend::Directory => {
                 return Err(at("small", "a bucket has all files; leave it out"));
@@ -208,6 +215,7 @@ impl Keys {
         Files {
             backend,
             small: self.small.unwrap_or(small),
+            small_total: self.small_total,
             max_file: self.max_file,
             object_files: self.object_files,
             object_bytes: self.object_bytes,

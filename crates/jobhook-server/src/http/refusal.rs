@@ -138,6 +138,7 @@ impl From<FilesError> for Refused {
             FilesError::Mismatch(_) => Refused::new(Code::ContentMismatch, text),
             FilesError::TooLarge { .. } => Refused::new(Code::FileTooLarge, text),
             FilesError::NoRoom(_) => Refused::new(Code::StorageFull, text),
+            FilesError::Busy => Refused::new(Code::StoreUnavailable, text),
             FilesError::Gone => Refused::new(Code::UploadGone, text),
             FilesError::Refused(refusal) => refusal.into(),
             FilesError::Blob(error) => error.into(),
@@ -232,6 +233,10 @@ impl From<StoreError> for Refused {
 
 fn unlogged(error: &StoreError) -> Refused {
     match error {
+        StoreError::Full(_) => Refused::new(
+            Code::StorageFull,
+            "the disk of the server's database is full",
+        ),
         StoreError::Unavailable(_) => Refused::new(
             Code::StoreUnavailable,
             "the store did not answer; send the request again later",

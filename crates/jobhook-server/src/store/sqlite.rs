@@ -370,6 +370,7 @@ fn code(error: &rusqlite::Error) -> Option<i32> {
 /// What an error of the database means to who uses a store.
 fn failure(error: rusqlite::Error) -> StoreError {
     const CORRUPT: i32 = 11;
+    const FULL: i32 = 13;
     const TOO_BIG: i32 = 18;
     const CONSTRAINT: i32 = 19;
     const MISMATCH: i32 = 20;
@@ -378,6 +379,7 @@ fn failure(error: rusqlite::Error) -> StoreError {
     match (code(&error), &error) {
         (Some(TOO_BIG | CONSTRAINT | MISMATCH), _)
         | (_, rusqlite::Error::ToSqlConversionFailure(_)) => StoreError::Data(error.into()),
+        (Some(FULL), _) => StoreError::Full(error.into()),
         (Some(CORRUPT | NOT_A_DATABASE), _)
         | (
             _,
@@ -474,6 +476,34 @@ mod tests {
         assert!(matches!(&again[0], Ok(Written::Reported(reported)) if !reported.duplicate));
         assert_eq!(clerk.log(at.action).await, ["one", "two"]);
         assert_eq!(clerk.action(at.action).await.log.last, 2);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_does_not_fit_is_no_failure_of_the_store_and_what_fits_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(directory.path(), LogLimits::default()).await);
+        let clerk = Clerk::new(store.clone());
+        let at = clerk.running(factory::echo()).await;
+        let session = store.writer.session().await.unwrap();
+        let pages: i64 = session
+            .connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
+        let most = format!("PRAGMA max_page_count = {}", pages + 4);
+        session.connection.query_row(&most, [], |_| Ok(())).unwrap();
+        drop(session);
+        let report = |text: &str| {
+            Write::Report(Box::new(ReportWrite {
+                attempt: at,
+                report: factory::line(text),
+                job_time_ms: 0,
+            }))
+        };
+        let long = [report(&"x".repeat(1 << 20))];
+        let full = store.apply(&long, factory::NOW).await;
+        assert!(matches!(full, Err(StoreError::Full(_))), "{full:?}");
+        store.apply(&[report("x")], factory::NOW).await.unwrap();
+        assert_eq!(clerk.log(at.action).await, ["x"]);
     }
 
     proptest! {

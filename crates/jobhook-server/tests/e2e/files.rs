@@ -159,7 +159,7 @@ fn a_server_that_is_killed_while_small_files_come_or_some_in_one_pass_keeps_byte
     let target = format!("/upload/actions/{id}/outputs");
     let stored = server.folder.path("data/files");
     let mut drawn = Drawn(0xD1B5_4A32_D192_ED03);
-    let (mut whole, mut answered) = (0, 0);
+    let (mut whole, mut answered, mut cut) = (0, 0, 0);
     for round in 0..KILLS / 2 {
         let one_pass = round % 2 == 0;
         let size = if round % 3 == 0 { SIZE } else { SMALL };
@@ -213,7 +213,8 @@ fn a_server_that_is_killed_while_small_files_come_or_some_in_one_pass_keeps_byte
             let path = format!("/api/v1/actions/{id}/files/outputs/{}", last["index"]);
             assert_eq!(Connection::open(server.address()).bytes(&path), bytes);
         }
-        whole = files(&server, &id).len();
+        let before = std::mem::replace(&mut whole, files(&server, &id).len());
+        cut += usize::from(!one_pass && whole == before);
         until("there are bytes for each row and for nothing else", || {
             let there = below(&stored).into_iter();
             let there = there.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
@@ -222,7 +223,7 @@ fn a_server_that_is_killed_while_small_files_come_or_some_in_one_pass_keeps_byte
         });
     }
     assert!(answered > 0, "no upload was ever done in time");
-    assert!((whole as u64) < KILLS / 2, "no upload was ever cut");
+    assert!(cut > 0, "no upload was ever cut");
     Job::of(&server, &id, 1).exit(0);
 }
 

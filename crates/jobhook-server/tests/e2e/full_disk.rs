@@ -147,7 +147,9 @@ fn a_disk_that_is_full_takes_no_more_files_and_keeps_those_it_has() {
 #[test]
 fn files_are_refused_before_a_disk_is_full() {
     // Room that no disk has.
-    let server = Server::start(&format!("{TELLING}\n[files]\nmin_free = \"1000000TiB\"\n"));
+    let server = Server::start(&format!(
+        "{TELLING}\n[files]\nmin_free = \"1000000TiB\"\nsmall = 0\n"
+    ));
     let id = server.launch(&json!({"type": "Tell"}));
     let job = Job::of(&server, &id, 1);
     let target = format!("/upload/actions/{id}/outputs");

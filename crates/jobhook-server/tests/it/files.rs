@@ -1,9 +1,10 @@
 //! Files through the hook: up and down, in both profiles, as clients really do it.
 
+use jobhook_engine::files::FileSettings;
 use jobhook_protocol::Digester;
 use serde_json::{Value, json};
 
-use crate::server::{Job, NOW, Server};
+use crate::server::{Job, NOW, Server, Setup};
 use crate::wire::Answer;
 
 /// What a client knows of its bytes.
@@ -215,7 +216,20 @@ async fn a_file_goes_up_in_one_pass() {
 
 #[tokio::test]
 async fn a_part_of_a_file_can_be_had() {
-    let server = Server::start().await;
+    parts_can_be_had(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn a_part_of_a_file_that_the_database_does_not_have_can_be_had() {
+    let setup = Setup {
+        files: FileSettings::default(),
+        ..Setup::default()
+    };
+    assert_eq!(setup.files.small, 0);
+    parts_can_be_had(Server::with(setup).await).await;
+}
+
+async fn parts_can_be_had(server: Server) {
     let job = server.job().await;
     server.leave(&job, b"0123456789").await;
     let path = format!("/api/v1/actions/{}/files/outputs/0", job.id);

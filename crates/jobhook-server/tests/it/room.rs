@@ -8,7 +8,7 @@ use jobhook_engine::blob::BlobStore;
 use jobhook_engine::file::ObjectLimits;
 use jobhook_engine::files::{FileSettings, FilesError};
 use jobhook_engine::memory_blobs::MemoryBlobs;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::files::{Known, known, outputs};
 use crate::server::{Job, Server, Setup};
@@ -141,6 +141,39 @@ async fn uploads_at_once_are_counted_before_they_are_there() {
     for _ in 0..3 {
         drop(files.stage(None).await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn a_job_that_is_slow_leaves_transfers_to_others() {
+    let server = Server::start().await;
+    let (slow, other) = (server.job().await, server.job().await);
+    let files = server.engine.files();
+    let token = |opened: &Value| {
+        let url = opened["url"].as_str().unwrap();
+        url.split_once("token=").unwrap().1.to_owned()
+    };
+    let (one, another) = (
+        server.open(&slow, b"slow").await,
+        server.open(&other, b"other").await,
+    );
+    let mut begun = Vec::new();
+    for _ in 0..256 {
+        begun.push(files.take(&token(&one), None).await.unwrap());
+    }
+    let refused = server.send(&one, b"slow").await;
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    refused.refusal(503, "store_unavailable");
+    server.send(&another, b"other").await.expect(204);
+    begun.pop();
+    server.send(&one, b"slow").await.expect(204);
+
+    // All of them together have a limit too.
+    for _ in 0..2048 - begun.len() {
+        begun.push(files.stage(None).await.unwrap());
+    }
+    assert!(matches!(files.stage(None).await, Err(FilesError::Busy)));
+    begun.clear();
+    drop(files.stage(None).await.unwrap());
 }
 
 /// Those who knocked counted while they were told, and who was in was thrown out at the end.

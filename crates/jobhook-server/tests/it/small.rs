@@ -51,7 +51,40 @@ async fn a_file_up_to_the_limit_is_in_the_database_and_one_above_it_is_not() {
         assert_eq!(large(&blobs).await, expected, "{size} bytes");
         assert_eq!(server.fetch(&job, "outputs", index).await, bytes(size));
     }
-    assert_eq!(server.stored_bytes().await, 2 * SMALL + 1);
+    let stored = server.store.stored().await.unwrap();
+    assert_eq!((stored.bytes, stored.small), (2 * SMALL + 1, SMALL));
+}
+
+#[tokio::test]
+async fn where_nothing_is_small_an_empty_file_is_not_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, _, blobs) = open(directory.path(), 0).await;
+    let job = server.job().await;
+    server.leave(&job, b"").await;
+    assert_eq!(large(&blobs).await, 1);
+    assert_eq!(server.fetch(&job, "outputs", 0).await, b"");
+}
+
+#[tokio::test]
+async fn what_comes_above_all_that_the_database_keeps_lies_in_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = Arc::new(DirectoryBlobs::open(&directory.path().join("files")).unwrap());
+    let server = Server::with(Setup {
+        files: FileSettings {
+            blobs: blobs.clone(),
+            small: SMALL,
+            small_total: 250,
+            ..FileSettings::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let job = server.job().await;
+    for (index, (size, expected)) in [(100, 0), (150, 0), (1, 1), (0, 1)].into_iter().enumerate() {
+        server.leave(&job, &bytes(size)).await;
+        assert_eq!(large(&blobs).await, expected, "{size} bytes");
+        assert_eq!(server.fetch(&job, "outputs", index).await, bytes(size));
+    }
 }
 
 #[tokio::test]

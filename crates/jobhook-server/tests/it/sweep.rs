@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jobhook_engine::Launch;
 use jobhook_engine::blob::BlobStore;
-use jobhook_engine::file::ObjectRef;
+use jobhook_engine::file::{ObjectRef, Volume};
 use jobhook_engine::files::{DeclaredStore, FileSettings, SMALL, Stores};
 use jobhook_engine::log::LogLimits;
 use jobhook_engine::retention::{Keep, Retention};
@@ -176,7 +176,7 @@ async fn uploads_meet_sweeps(small: u64) {
     server.store.prune(&nothing, now, 100).await.unwrap();
     let never = CancellationToken::new();
     server.engine.files().sweep(&never).await.unwrap();
-    assert_eq!(server.stored_bytes().await, 0);
+    assert_eq!(server.store.stored().await.unwrap(), Volume::default());
     assert_eq!(blobs.list(None, 1).await.unwrap(), []);
     let temp = fs::read_dir(directory.path().join("files/temp")).unwrap();
     assert_eq!(temp.count(), 0);

@@ -38,7 +38,11 @@ async fn stored_in(clerk: &Clerk) -> Volume {
 }
 
 fn volume(count: u64, bytes: u64) -> Volume {
-    Volume { count, bytes }
+    Volume {
+        count,
+        bytes,
+        small: 0,
+    }
 }
 
 pub async fn what_is_staged_reads_back(clerk: Clerk) {

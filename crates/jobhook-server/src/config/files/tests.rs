@@ -18,18 +18,19 @@ fn files_lie_in_the_data_directory_unless_something_else_is_said() {
     assert_eq!((files.total_files, files.total_bytes), (None, None));
     assert_eq!(files.min_free, 1 << 30);
     assert_eq!(files.keep_unused, Duration::from_secs(3_600));
-    assert_eq!(files.small, 16 << 10);
+    assert_eq!((files.small, files.small_total), (16 << 10, 1 << 30));
 }
 
 #[test]
 fn small_files_are_the_databases_and_a_bucket_has_all() {
-    let files = load("[files]\nsmall = \"1MiB\"\n", &[]).unwrap().files;
-    assert_eq!(files.small, 1 << 20);
+    let all = "[files]\nsmall = \"64KiB\"\nsmall_total = \"2GiB\"\n";
+    let files = load(all, &[]).unwrap().files;
+    assert_eq!((files.small, files.small_total), (64 << 10, 2 << 30));
     let files = load("[files]\nsmall = 0\n", &[]).unwrap().files;
     assert_eq!(files.small, 0);
     refused(
-        "[files]\nsmall = 1048577\n",
-        "jobhook.toml:2:9: files.small: more than 1 MiB is not small for a database",
+        "[files]\nsmall = 65537\n",
+        "jobhook.toml:2:9: files.small: more than 64 KiB is not small for a database",
     );
     let bucket = |small| {
         format!("[files]\nbackend = \"s3\"\nsmall = {small}\n[files.s3]\nbucket = \"jobs\"\n")

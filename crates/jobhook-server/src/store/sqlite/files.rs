@@ -52,7 +52,7 @@ const STAGED: &str = concat!(
     ", c.at FROM staged AS c WHERE c.blob = ?"
 );
 const SMALL: &str = "SELECT bytes FROM small WHERE blob = ?";
-const STORED: &str = "SELECT count, bytes FROM stored WHERE one = 1";
+const STORED: &str = "SELECT count, bytes, small FROM stored WHERE one = 1";
 const WANTED: &str = "SELECT value FROM json_each(?) \
     WHERE EXISTS (SELECT 1 FROM contents INDEXED BY contents_blob WHERE blob = value) \
     OR EXISTS (SELECT 1 FROM staged WHERE blob = value)";
@@ -131,8 +131,11 @@ pub(super) fn small(connection: &Connection, blob: &BlobName) -> Result<Option<B
 
 pub(super) fn stored(connection: &Connection) -> Result<Volume, StoreError> {
     let read = |row: &mut Reader<'_>| {
-        let (count, bytes) = (row.number()?, row.number()?);
-        Ok(Volume { count, bytes })
+        Ok(Volume {
+            count: row.number()?,
+            bytes: row.number()?,
+            small: row.number()?,
+        })
     };
     let found = each(connection, STORED, [], read)?;
     let missing = || damaged("what is stored", "its row is missing");
@@ -406,6 +409,11 @@ fn read_file(row: &mut Reader<'_>) -> Result<File, StoreError> {
     })
 }
 
+/// What the triggers of `small` look for.
+#[cfg(test)]
+const NAMED: &str = "SELECT NOT EXISTS (SELECT 1 FROM contents INDEXED BY contents_blob \
+    WHERE blob = ?1) AND NOT EXISTS (SELECT 1 FROM staged WHERE blob = ?1)";
+
 #[cfg(test)]
 pub(super) fn statements() -> Vec<String> {
     [
@@ -425,6 +433,7 @@ pub(super) fn statements() -> Vec<String> {
         IDLE_CONTENT,
         INSERT_STAGED,
         PUT_SMALL,
+        NAMED,
         DELETE_STAGED,
         INSERT_OBJECT,
         COUNT_OBJECT,

@@ -188,4 +188,5 @@ fn what_an_older_database_holds_of_files_is_counted_when_it_is_brought_up_to_dat
     opened.writer.execute_batch(forget).unwrap();
     let stored = files::stored(&opened.readers[0]).unwrap();
     assert_eq!((stored.count, stored.bytes), (1, 4));
+    assert_eq!(stored.small, 0);
 }
