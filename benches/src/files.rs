@@ -1,6 +1,6 @@
 //! What files cost: small ones a second, and a gigabyte down to curl.
 //!
-//! Small files go up by the handshake (two requests and one commit each), from a job of the server;
+//! Small files go up by the handshake (two requests each), from a job of the server;
 //! against as many threads that create, write, `fsync` and rename files, and `fsync` their
 //! directory, on the same file system. A gigabyte comes down by curl, from the server and from
 //! nginx. What the wheel costs is measured in `benches/python`.
