@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::action::{Action, ActionId, Failure, NewAction, Timeouts};
 use crate::attempt::Attempt;
 use crate::batcher::{Batcher, WriteFailure};
+use crate::blob::BlobName;
 use crate::changes::Changes;
 use crate::clock::{Clock, Timestamp};
 use crate::cron::CronError;
@@ -253,18 +254,20 @@ impl Engine {
     ///
     /// [`EngineError::Write`].
     pub async fn launch(&self, launches: Vec<Launch>) -> Result<Vec<Action>, EngineError> {
-        let brought = |launch: &Launch| {
-            let staged = launch.files.iter().map(|file| file.staged.clone());
-            staged.collect::<Vec<_>>()
+        let staged = |launch: &Launch| -> Vec<BlobName> {
+            let files = launch.files.iter();
+            files.map(|file| file.staged.clone()).collect()
         };
-        let brought: Vec<_> = launches.iter().map(brought).collect();
+        let brought: Vec<_> = launches.iter().map(staged).collect();
         let writes = launches
             .into_iter()
             .map(|launch| Write::Insert(Box::new(self.new_action(launch))))
             .collect();
         let answers = self.0.batcher.write_all(writes).await?;
-        for (blobs, _) in brought.into_iter().zip(&answers).filter(|(_, a)| a.is_ok()) {
-            self.0.files.forget_surplus(blobs).await;
+        for (blobs, answer) in brought.into_iter().zip(&answers) {
+            if answer.is_ok() {
+                self.0.files.forget_surplus(blobs).await;
+            }
         }
         answers.into_iter().map(into_action).collect()
     }

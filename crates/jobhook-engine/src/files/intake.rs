@@ -97,16 +97,16 @@ enum Work {
 enum Source {
     /// On their way into a blob store.
     Blob(Box<dyn BlobWriter>),
-    /// Here, since then.
-    Small(Bytes, Timestamp),
+    /// Here.
+    Small(Bytes),
 }
 
 impl Source {
     /// Has a blob store keep them, or leaves that to the store.
-    async fn arrive(self, digests: Digests) -> Result<Arrived, BlobError> {
+    async fn arrive(self, digests: Digests, now: Timestamp) -> Result<Arrived, BlobError> {
         let (blob, bytes) = match self {
             Source::Blob(writer) => (writer.finish(&digests.sha256).await?, None),
-            Source::Small(bytes, now) => (BlobName::small(now), Some(bytes)),
+            Source::Small(bytes) => (BlobName::small(now), Some(bytes)),
         };
         let content = Content {
             sha256: digests.sha256,
@@ -305,7 +305,7 @@ impl Intake {
             self.share.wait();
             let bytes = Bytes::from(self.batch().concat());
             let digests = Digester::of(&bytes);
-            return Ok((Source::Small(bytes, self.files.now()), digests));
+            return Ok((Source::Small(bytes), digests));
         }
         if self.gathered_bytes > 0 {
             let batch = self.batch();
@@ -373,7 +373,7 @@ impl Files {
                 Err(error) => return Err(error),
             }
         }
-        let origin = Origin::Arrived(source.arrive(digests).await?);
+        let origin = Origin::Arrived(source.arrive(digests, self.now()).await?);
         self.attach(by, &allowed, origin, fields).await?;
         Ok(Received::Attached)
     }
@@ -386,9 +386,9 @@ impl Files {
         digests: Digests,
     ) -> Result<Received, FilesError> {
         let (size, sha256) = (digests.size, digests.sha256);
-        let arrived = source.arrive(digests).await?;
-        let blob = arrived.content.blob.clone();
         let at = self.now();
+        let arrived = source.arrive(digests, at).await?;
+        let blob = arrived.content.blob.clone();
         let stage = Write::Stage(Box::new(Stage { arrived, at }));
         match self.0.batcher.write(stage).await? {
             Ok(Written::Done) => {}

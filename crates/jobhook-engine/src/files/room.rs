@@ -126,9 +126,7 @@ impl Share {
         }
         self.tally.come.fetch_add(bytes, Ordering::Relaxed);
     }
-}
 
-impl Share {
     /// What has come waits for its room on the disk.
     pub(super) fn wait(&mut self) {
         let come = std::mem::take(&mut self.come);
