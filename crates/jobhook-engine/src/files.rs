@@ -39,7 +39,7 @@ pub use upload::{Opened, stored};
 
 use crate::attempt::AttemptRef;
 use crate::batcher::Batcher;
-use crate::blob::{BlobName, BlobStore};
+use crate::blob::{BlobError, BlobName, BlobStore};
 use crate::clock::{Clock, Timestamp};
 use crate::file::ObjectLimits;
 use crate::keyring::Keyring;
@@ -190,11 +190,16 @@ impl Files {
 
     /// Deletes a blob that nothing names. What fails is left to the sweep.
     async fn discard(&self, blob: &BlobName) {
-        if blob.is_small() {
-            return;
-        }
-        if let Err(error) = self.0.settings.blobs.delete(blob).await {
+        if let Err(error) = self.delete(blob).await {
             tracing::warn!(%blob, %error, "A blob that nothing names was not deleted");
         }
+    }
+
+    /// Deletes a blob that nothing names. A small one has gone with its row.
+    async fn delete(&self, blob: &BlobName) -> Result<(), BlobError> {
+        if blob.is_small() {
+            return Ok(());
+        }
+        self.0.settings.blobs.delete(blob).await
     }
 }

@@ -257,7 +257,7 @@ impl Intake {
             self.gathered.push(loose.concat().into());
             self.packed = self.gathered.len();
         }
-        if self.gathered_bytes >= enough(self.files.0.room.transfers()) {
+        if self.gathered_bytes > enough(self.files.0.room.transfers()) {
             let state = self.state().await?;
             let batch = self.batch();
             self.work = Work::Away(tokio::spawn(work(state, batch)));
@@ -302,7 +302,7 @@ impl Intake {
         let is_whole = self.gathered_bytes as u64 == self.received;
         if is_whole && self.files.may_be_small(self.received).await? {
             // It takes its room on the disk with the commit.
-            self.share.wait();
+            self.share.stay_in_memory();
             let bytes = Bytes::from(self.batch().concat());
             let digests = Digester::of(&bytes);
             return Ok((Source::Small(bytes), digests));

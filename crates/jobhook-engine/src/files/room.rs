@@ -127,8 +127,8 @@ impl Share {
         self.tally.come.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What has come waits for its room on the disk.
-    pub(super) fn wait(&mut self) {
+    /// What has come stays in memory for now, and takes its room on the disk later.
+    pub(super) fn stay_in_memory(&mut self) {
         let come = std::mem::take(&mut self.come);
         self.tally.come.fetch_sub(come, Ordering::Relaxed);
     }

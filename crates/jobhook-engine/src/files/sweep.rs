@@ -43,8 +43,8 @@ impl Files {
             let staged = before(now, TO_CLOSE);
             let store = &self.0.store;
             let blobs = store.forget_unused(idle, staged, AT_ONCE).await?;
-            for blob in blobs.iter().filter(|blob| !blob.is_small()) {
-                self.0.settings.blobs.delete(blob).await?;
+            for blob in &blobs {
+                self.delete(blob).await?;
             }
             swept.unused += blobs.len();
             if blobs.len() < AT_ONCE {

@@ -25,6 +25,7 @@ mod binds;
 mod checkpointer;
 mod columns;
 mod crash_points;
+mod errors;
 mod files;
 mod flush;
 mod open;
@@ -62,6 +63,7 @@ use jobhook_protocol::{Md5Sum, Sha256Sum};
 use rusqlite::{CachedStatement, Connection};
 
 use checkpointer::Checkpointer;
+use errors::failure;
 pub use open::OpenError;
 use readers::Readers;
 use transaction::SqliteTransaction;
@@ -359,36 +361,6 @@ fn run(
 /// A limit as SQLite takes it.
 fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// SQLite's primary result code of an error, if it is one of SQLite's.
-fn code(error: &rusqlite::Error) -> Option<i32> {
-    let extended = error.sqlite_error()?.extended_code;
-    Some(extended & 0xff)
-}
-
-/// What an error of the database means to who uses a store.
-fn failure(error: rusqlite::Error) -> StoreError {
-    const CORRUPT: i32 = 11;
-    const FULL: i32 = 13;
-    const TOO_BIG: i32 = 18;
-    const CONSTRAINT: i32 = 19;
-    const MISMATCH: i32 = 20;
-    const NOT_A_DATABASE: i32 = 26;
-
-    match (code(&error), &error) {
-        (Some(TOO_BIG | CONSTRAINT | MISMATCH), _)
-        | (_, rusqlite::Error::ToSqlConversionFailure(_)) => StoreError::Data(error.into()),
-        (Some(FULL), _) => StoreError::Full(error.into()),
-        (Some(CORRUPT | NOT_A_DATABASE), _)
-        | (
-            _,
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..),
-        ) => StoreError::Damaged(error.to_string()),
-        _ => StoreError::Unavailable(error.into()),
-    }
 }
 
 #[cfg(test)]

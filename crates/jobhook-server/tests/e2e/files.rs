@@ -60,6 +60,15 @@ pub(crate) fn head(opened: &Value, size: usize) -> Vec<u8> {
     format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n").into_bytes()
 }
 
+/// A transfer of so many bytes, opened as `open` says, of which only the head was sent.
+fn begun(server: &Server, job: &Job, target: &str, open: &Value, size: usize) -> TcpStream {
+    let (status, opened) = job.ask("PUT", target, &open.to_string());
+    assert_eq!((status, &opened["done"]), (200, &json!(false)), "{opened}");
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all(&head(&opened, size)).unwrap();
+    stream
+}
+
 /// The files of an action.
 fn files(server: &Server, id: &str) -> Vec<Value> {
     let (status, listed) = server.get(&format!("/api/v1/actions/{id}/files"));
@@ -83,14 +92,8 @@ fn a_server_that_is_killed_while_files_come_leaves_whole_files_and_nothing_else(
         let open =
             json!({"hash": digests.md5.to_string(), "challenge": digests.challenge.to_string()});
         let target = format!("/upload/actions/{id}/outputs");
-        let mut transfers = Vec::new();
-        for _ in 0..2 {
-            let (status, opened) = job.ask("PUT", &target, &open.to_string());
-            assert_eq!((status, &opened["done"]), (200, &json!(false)), "{opened}");
-            let mut stream = TcpStream::connect(server.address()).unwrap();
-            stream.write_all(&head(&opened, SIZE)).unwrap();
-            transfers.push(stream);
-        }
+        let begin = || begun(&server, &job, &target, &open, SIZE);
+        let mut transfers = vec![begin(), begin()];
         // One goes so far, the other a little less or more; at the very end the server may be at
         // any step of what it does with the bytes.
         let most = SIZE as u64 + SIZE as u64 / 4;
@@ -173,14 +176,8 @@ fn a_server_that_is_killed_while_small_files_come_or_some_in_one_pass_keeps_byte
         } else {
             json!({"hash": digests.md5.to_string(), "challenge": digests.challenge.to_string()})
         };
-        let mut transfers = Vec::new();
-        for _ in 0..2 {
-            let (status, opened) = job.ask("PUT", &target, &open.to_string());
-            assert_eq!((status, &opened["done"]), (200, &json!(false)), "{opened}");
-            let mut stream = TcpStream::connect(server.address()).unwrap();
-            stream.write_all(&head(&opened, size)).unwrap();
-            transfers.push(stream);
-        }
+        let begin = || begun(&server, &job, &target, &open, size);
+        let mut transfers = vec![begin(), begin()];
         let most = size as u64 + size as u64 / 2;
         for stream in &mut transfers {
             let upto = usize::try_from(drawn.below(most)).unwrap().min(size);

@@ -16,12 +16,10 @@ use tokio::task::{self, JoinHandle};
 
 use super::failed;
 use super::root::Root;
-use super::unfinished::TOGETHER;
+use super::unfinished::{LEAST, TOGETHER};
 
 /// Read at once, where not many read.
 const PIECE: usize = 512 << 10;
-/// Read at once in any case.
-const LEAST: usize = 64 << 10;
 /// One is used, one is in somebody's queue, one is read into.
 const BUFFERS: usize = 3;
 

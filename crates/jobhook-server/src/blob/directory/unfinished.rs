@@ -15,7 +15,8 @@ use super::root::Root;
 /// So much is gathered before it is written: a system call for less would cost more than the
 /// bytes.
 pub(super) const GATHERED: usize = 1 << 20;
-/// So much is gathered before it is written where all writers together have gathered [`TOGETHER`].
+/// So much is gathered before it is written where all writers together have gathered [`TOGETHER`],
+/// and read at once where many read.
 pub(super) const LEAST: usize = 64 << 10;
 /// So much may be gathered without anybody having to write earlier.
 pub(super) const TOGETHER: usize = 64 << 20;

@@ -229,7 +229,9 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     let given_up = Instant::now() + BUSY;
     loop {
         match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error) if super::code(&error) == Some(LOCKED) && Instant::now() < given_up => {
+            Err(error)
+                if super::errors::code(&error) == Some(LOCKED) && Instant::now() < given_up =>
+            {
                 std::thread::sleep(AGAIN);
             }
             done => return done,
@@ -258,7 +260,7 @@ fn meaning(path: &Path, source: rusqlite::Error) -> OpenError {
     const NOT_A_DATABASE: i32 = 26;
 
     let path = path.to_owned();
-    match super::code(&source) {
+    match super::errors::code(&source) {
         Some(NOT_A_DATABASE) => OpenError::NotADatabase { path },
         Some(CORRUPT) => OpenError::Damaged {
             path,
