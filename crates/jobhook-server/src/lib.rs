@@ -7,6 +7,7 @@
 //! panics would end the server, and so would a value that takes too long to judge by its schema.
 
 mod aside;
+mod background;
 pub mod blob;
 pub mod cli;
 pub mod config;

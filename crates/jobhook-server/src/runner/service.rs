@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Operations have threads of their own, so one that computes without a pause takes nothing
-//! from those that answer requests. What an operation says goes to the engine through the
+//! from those that answer requests; and they do not interrupt those, as many small ones would
+//! ([`crate::background`]). What an operation says goes to the engine through the
 //! runner's stream, or over HTTP like every other job's where `only_http_hook` is set.
 //!
 //! A job in here dies with its server. An attempt that an earlier server took is lost,
@@ -30,6 +31,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::service_job::{Reporting, ServiceJob};
+use crate::background;
 use crate::config;
 use crate::operations::{Catalogue, EVERY_OPERATION};
 
@@ -126,6 +128,10 @@ impl ServiceRunner {
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads.into())
             .thread_name("operation")
+            .on_thread_start(|| {
+                // Where it is forbidden, operations run all the same.
+                let _ = background::stand_back();
+            })
             .enable_all()
             .build()
             .map_err(ServiceRunnerError::Threads)?;

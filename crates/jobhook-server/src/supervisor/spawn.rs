@@ -1,6 +1,6 @@
 //! Turns a [`Spec`] into a process, and a dead process into what it used.
 //!
-//! The only `unsafe` of the server is here: the code between fork and exec, and what no safe
+//! Nearly all `unsafe` of the server is here: the code between fork and exec, and what no safe
 //! wrapper offers: `wait4`, and `waitid` for any end that a process may come to.
 
 use std::ffi::CString;
@@ -21,6 +21,7 @@ use nix::sys::uio;
 use nix::unistd::{self, Gid, Pid, Uid, User};
 
 use super::message::{End, Limits, Spec, Usage};
+use crate::background;
 
 /// What every job gets from the supervisor's own process.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +111,8 @@ fn become_job(
     // First of all: the limits that follow may forbid to open or write a file.
     step(b"!r", record_self(leader))?;
     step(b"!l", set_limits(limits, inherited.open_files))?;
+    // Where it is forbidden, the job runs all the same.
+    let _ = background::stand_back();
     if let Some(user) = user {
         step(b"!u", unistd::setgroups(&user.groups))?;
         step(b"!u", unistd::setgid(user.gid))?;

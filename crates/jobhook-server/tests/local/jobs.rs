@@ -48,6 +48,17 @@ async fn output_and_exit_code_are_kept() {
     );
 }
 
+/// Else each answer that a job waits for takes the processor from the thread that sends it.
+#[tokio::test]
+async fn a_job_is_of_the_class_of_batch_work() {
+    let fixture = Fixture::open().await;
+    // Field 41 of proc_pid_stat(5), of a process that the job started.
+    let (key, _) = fixture.run(&sh("cut -d ' ' -f 41 /proc/self/stat")).await;
+    let (lines, _) = fixture.lines(&key);
+    let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(texts, ["3"], "SCHED_BATCH");
+}
+
 #[tokio::test]
 async fn a_signal_is_told_by_its_number() {
     let fixture = Fixture::open().await;

@@ -71,6 +71,28 @@ async fn what_an_operation_returns_are_its_results_and_what_it_logs_its_lines() 
     assert!(ended.action.started_at.is_some());
 }
 
+/// Field 41 of proc_pid_stat(5): the class that the thread is scheduled in.
+async fn class(_: Job, (): ()) -> Result<String, Failure> {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").map_err(Failure::of)?;
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let class = after_name.split_whitespace().nth(38);
+    Ok(class.unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_run_in_the_class_of_batch_work_whether_they_block_or_not() {
+    let blocking =
+        |job: Job, (): ()| futures_util::FutureExt::now_or_never(class(job, ())).unwrap();
+    let operations = Operations::new()
+        .operation("Try.class", class)
+        .blocking_operation("Try.blocking", blocking);
+    let place = Place::new(operations).await;
+    for id in ["Try.class", "Try.blocking"] {
+        let ended = place.run(id, json!(null)).await;
+        assert_eq!(ended.action.results.unwrap().as_str(), r#""3""#, "{id}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_that_fails_says_why() {
     let fails = async |_: Job, (): ()| Err::<(), _>(Failure::new("NoPaper", "the tray is empty"));
