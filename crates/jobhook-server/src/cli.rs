@@ -38,6 +38,7 @@ mod upload;
 mod watch;
 mod words;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -149,10 +150,17 @@ fn end(outcome: Outcome, output: &mut Output) -> Exit {
     }
 }
 
-/// Several threads for the server; one is enough to wait for an answer.
+/// For the server a thread for each processor but one, which is left to the thread that commits: were
+/// there more that have much to do than there are processors, they would take them from each other at
+/// each answer. One is enough to wait for an answer.
 fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = match command {
-        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) => {
+            let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(processors.saturating_sub(1).max(1));
+            builder
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     builder.enable_all().build().map_err(|error| {
