@@ -1,8 +1,7 @@
 //! (a) How many signed reports a second the server takes, each with a new log line, durable.
 //!
 //! Against the smaller of two limits of the same run: the [bare handler](crate::bare_handler)
-//! under the same load, and sixteen times the rate of single-row commits of SQLite. Once as the
-//! machine is, and once with processors that are kept [awake](crate::awake).
+//! under the same load, and sixteen times the rate of single-row commits of SQLite.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,6 @@ use rusqlite::Connection;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::awake::Awake;
 use crate::client::Client;
 use crate::reporters;
 use crate::server::Server;
@@ -23,21 +21,11 @@ const GROUP: f64 = 16.0;
 const ROUNDS: usize = 3;
 
 pub(crate) async fn run() -> anyhow::Result<()> {
-    println!("as the machine is:");
-    rounds(false).await?;
-    println!("processors kept awake:");
-    rounds(true).await
-}
-
-async fn rounds(kept_awake: bool) -> anyhow::Result<()> {
     println!("round  jobhook/s  bare handler/s  SQLite commits/s  ratio");
     let mut ratios = Vec::new();
     for round in 1..=ROUNDS {
-        let awake = kept_awake.then(Awake::begin).transpose()?;
         let bare = bare_handler().await?;
         let jobhook = jobhook().await?;
-        awake.map(Awake::end).transpose()?;
-        // Waits for the disk alone; beside who keeps a processor awake it sometimes waits for that.
         let commits = raw_commits()?;
         let ratio = jobhook / bare.min(GROUP * commits);
         println!("{round:>5}  {jobhook:>9.0}  {bare:>14.0}  {commits:>16.0}  {ratio:>5.2}");
@@ -113,7 +101,8 @@ async fn bare_handler() -> anyhow::Result<f64> {
         .arg("load")
         .envs(job.variables())
         .output()
-        .await?;
+        .await
+        .context("chrt is missing: apt-get install util-linux")?;
     handler.kill().await?;
     let text = String::from_utf8(rate.stdout)?;
     text.trim().parse().with_context(|| {

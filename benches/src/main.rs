@@ -17,7 +17,6 @@
 //! Methods and figures are in `benches/README.md`. The server under test is built as it is shipped: the
 //! binary `jobhook` beside this one, as a user starts it.
 
-mod awake;
 mod bare_handler;
 mod big_file;
 mod children;
@@ -73,7 +72,6 @@ async fn bench() -> anyhow::Result<()> {
         Some("leave-files") => files::leave_as_job().await,
         Some("carry") => big_file::carry(&arguments.next().context("a folder")?).await,
         Some("load") => hook::print_load().await,
-        Some("spin") => awake::spin(),
         Some("bare-handler") => bare_handler::serve().await,
         Some("created-handler") => {
             operations::serve_created(&arguments.next().context("a port")?).await

@@ -156,9 +156,12 @@ fn end(outcome: Outcome, output: &mut Output) -> Exit {
 fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = match command {
         Command::Serve(_) => {
-            let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
             let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(processors.saturating_sub(1).max(1));
+            // Who wants another number says so to tokio.
+            if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+                let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+                builder.worker_threads(processors.saturating_sub(1).max(1));
+            }
             builder
         }
         _ => tokio::runtime::Builder::new_current_thread(),

@@ -2,7 +2,7 @@
 //!
 //! A token is shown once, when it is made. What is kept is its SHA-256: 256 random bits need
 //! no slow hash and no salt, and a stolen database lets nobody in. A token that is revoked
-//! is gone at once: every request asks the store.
+//! is gone at once: every request that carries one asks the store.
 
 use std::fmt;
 use std::str::FromStr;
@@ -96,7 +96,8 @@ pub trait Tokens: fmt::Debug + Send + Sync + 'static {
     /// Finds the token that a request carries, and notes that it was used at `now`.
     async fn find(&self, hash: TokenHash, now: Timestamp) -> Result<Option<Token>, StoreError>;
 
-    /// Whether there are tokens at all: without any, the server listens on loopback only.
+    /// Whether there are tokens at all: without any, the server listens on loopback only. The first
+    /// one that another process makes may be overlooked for a millisecond.
     async fn any(&self) -> Result<bool, StoreError>;
 }
 

@@ -5,6 +5,9 @@ use tokio::task::JoinError;
 use super::refusal::{Answered, Refused};
 use crate::aside;
 
+/// How many bytes a report has at most, if it is of an ordinary length.
+const ORDINARY: usize = 64 << 10;
+
 /// Judges something of `size` bytes, aside if that may take long.
 pub(super) async fn heavy<T: Send + 'static>(
     size: usize,
@@ -18,6 +21,18 @@ pub(super) async fn always<T: Send + 'static>(
     judge: impl FnOnce() -> Answered<T> + Send + 'static,
 ) -> Answered<T> {
     heavy(usize::MAX, judge).await
+}
+
+/// Works through `size` bytes, aside if they are many: what takes a time in proportion to them, and
+/// less for a report of an ordinary length than a change of threads.
+pub(super) async fn long<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> Answered<T> + Send + 'static,
+) -> Answered<T> {
+    if size <= ORDINARY {
+        return work();
+    }
+    always(work).await
 }
 
 fn unjudged<T>(error: JoinError) -> Answered<T> {

@@ -8,9 +8,8 @@
 //! to get at the body (see `posted`). How tokens are kept is not known here.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -32,10 +31,6 @@ use crate::tokens::{Scope, Token, TokenHash, Tokens};
 
 /// The name of those who come without a token, where there are none.
 const LOCAL: &str = "local";
-
-/// How long it is taken for granted that there are no tokens yet, since somebody has looked: less
-/// than it takes a person or a program to use the first one that was made.
-const FRESH: Duration = Duration::from_millis(1);
 
 /// Who a token belongs to, and what it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +79,6 @@ pub struct Access {
     /// Whether there ever were tokens since the server started: revoking the last one, because
     /// it leaked maybe, must not let everybody in.
     seen: Arc<AtomicBool>,
-    /// When there were none, lately.
-    none_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Access {
@@ -95,7 +88,6 @@ impl Access {
             configured,
             kept,
             seen: Arc::default(),
-            none_at: Arc::default(),
         }
     }
 
@@ -112,24 +104,14 @@ impl Access {
         if self.seen.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        let Some(kept) = &self.kept else {
-            return Ok(false);
+        let any = match &self.kept {
+            Some(kept) => kept.any().await?,
+            None => false,
         };
-        let now = Instant::now();
-        if self.none_at().is_some_and(|at| now - at < FRESH) {
-            return Ok(false);
-        }
-        let any = kept.any().await?;
         if any {
             self.seen.store(true, Ordering::Relaxed);
-        } else {
-            *self.none_at() = Some(now);
         }
         Ok(any)
-    }
-
-    fn none_at(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.none_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what was let in by `pass` would be let in now.

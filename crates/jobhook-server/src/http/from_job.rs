@@ -3,6 +3,8 @@
 //! The order of the checks is the order of the lines: headers, hash, time and signature's presence
 //! before the body is read; then the body, its signature, its charset.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
@@ -10,6 +12,7 @@ use jobhook_engine::hook::Proven;
 use jobhook_protocol::{Code, SignedHeaders};
 
 use super::Surface;
+use super::aside;
 use super::inbox::{Inbox, foreign_charset};
 use super::refusal::{Answered, Refused};
 
@@ -25,7 +28,7 @@ pub(super) struct FromJob {
 }
 
 impl FromJob {
-    pub(super) async fn receive(surface: &Surface, request: Request) -> Answered<FromJob> {
+    pub(super) async fn receive(surface: &Arc<Surface>, request: Request) -> Answered<FromJob> {
         let (head, body) = request.into_parts();
         let mut inbox = Inbox::new(&head.headers, body);
         let signed = SignedHeaders::read(|name| {
@@ -36,8 +39,13 @@ impl FromJob {
         let body = inbox
             .read(surface.limits.hook_body, surface.limits.stall)
             .await?;
-        let target = surface.hook.target(&head.uri);
-        let proven = caller.prove(head.method.as_str(), target, &body)?;
+        let shared = Arc::clone(surface);
+        let (proven, head, body) = aside::long(body.len(), move || {
+            let target = shared.hook.target(&head.uri);
+            let proven = caller.prove(head.method.as_str(), target, &body)?;
+            Ok((proven, head, body))
+        })
+        .await?;
         if let Some(charset) = foreign_charset(&head.headers) {
             let detail =
                 format!("the charset `{charset}` is not taken; what a job says is JSON in UTF-8");

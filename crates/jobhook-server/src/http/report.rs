@@ -28,7 +28,7 @@ pub(super) async fn take(State(surface): State<Arc<Surface>>, request: Request) 
 
 async fn judge(surface: &Arc<Surface>, request: Request) -> Answered<Reported> {
     let FromJob { proven, body, .. } = FromJob::receive(surface, request).await?;
-    let report = Report::read(body)?;
+    let report = aside::long(body.len(), move || Ok(Report::read(body)?)).await?;
     judge_results(surface, proven.attempt().action, &report).await?;
     let reported = surface.engine.report(proven, report).await;
     reported.map_err(Refused::of_report)

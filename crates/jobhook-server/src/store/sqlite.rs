@@ -66,6 +66,7 @@ use checkpointer::Checkpointer;
 use errors::failure;
 pub use open::OpenError;
 use readers::Readers;
+use tokens::NoTokens;
 use transaction::SqliteTransaction;
 use writer::{Session, Writer};
 
@@ -75,6 +76,7 @@ pub struct SqliteStore {
     writer: Writer,
     checkpointer: Arc<Checkpointer>,
     readers: Readers,
+    no_tokens: NoTokens,
     limits: LogLimits,
     installation: String,
 }
@@ -106,6 +108,7 @@ impl SqliteStore {
                 })?,
                 writer,
                 readers: Readers::new(readers),
+                no_tokens: NoTokens::default(),
                 limits,
                 installation,
             })

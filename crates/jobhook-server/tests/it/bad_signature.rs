@@ -262,6 +262,28 @@ async fn a_v1_request_cannot_be_changed_in_body_path_or_method() {
     send(&server, &signed, BODY).await.expect(200);
 }
 
+/// Long bodies are worked through aside.
+#[tokio::test]
+async fn a_long_report_is_judged_as_a_short_one_is() {
+    let server = Server::start().await;
+    let job = server.job().await;
+    let body = |line: &str| {
+        format!(
+            r#"{{"logs":["{line}"],"statusDetails":{{"pad":"{}"}}}}"#,
+            "x".repeat(1 << 20)
+        )
+    };
+    let signed = job.v1(NOW, "POST", "/status", &body("landed"));
+    send(&server, &signed, &body("forged"))
+        .await
+        .refusal(403, "bad_signature");
+    let cut = &body("cut")[..1 << 20];
+    server.v1(&job, cut).await.refusal(400, "malformed_body");
+    untouched(&server, &job).await;
+    send(&server, &signed, &body("landed")).await.expect(200);
+    assert_eq!(server.lines(&job.id).await, ["landed"]);
+}
+
 #[tokio::test]
 async fn a_v1_request_robbed_of_its_signature_is_worthless() {
     let server = Server::start().await;

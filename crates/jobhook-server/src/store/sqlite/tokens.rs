@@ -1,5 +1,8 @@
 //! Tokens, in the same database.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 use jobhook_engine::clock::Timestamp;
 use jobhook_engine::store::StoreError;
@@ -9,6 +12,10 @@ use rusqlite::params;
 use super::columns::{Reader, damaged};
 use super::{SqliteStore, failure, prepare};
 use crate::tokens::{PlainToken, Scope, Token, TokenError, TokenHash, Tokens, is_token_name};
+
+/// How long it is taken for granted that there are no tokens, since somebody has looked: no longer than
+/// it takes to use the first one that another process has made.
+const FRESH: Duration = Duration::from_millis(1);
 
 /// Uses within so many milliseconds of the last one noted are not noted.
 const COALESCED_MS: i64 = 60_000;
@@ -33,6 +40,30 @@ fn token(row: &mut Reader<'_>) -> Result<Token, StoreError> {
     })
 }
 
+/// When there were no tokens, lately. Where there are none, every request asks for them, and few
+/// would be answered otherwise in the time that this is taken for granted.
+#[derive(Debug, Default)]
+pub(super) struct NoTokens(Mutex<Option<Instant>>);
+
+impl NoTokens {
+    fn is_known(&self, now: Instant) -> bool {
+        self.at().is_some_and(|at| now - at < FRESH)
+    }
+
+    /// - `at`: before they were looked for.
+    fn seen(&self, at: Instant) {
+        *self.at() = Some(at);
+    }
+
+    fn forget(&self) {
+        *self.at() = None;
+    }
+
+    fn at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
 impl Tokens for SqliteStore {
     async fn create(
@@ -53,6 +84,7 @@ impl Tokens for SqliteStore {
                 connection.execute(CREATE, values)
             })
             .await?;
+        self.no_tokens.forget();
         if new == 0 {
             return Err(TokenError::NameTaken(name.to_owned()));
         }
@@ -108,12 +140,21 @@ impl Tokens for SqliteStore {
     }
 
     async fn any(&self) -> Result<bool, StoreError> {
-        self.readers
+        let now = Instant::now();
+        if self.no_tokens.is_known(now) {
+            return Ok(false);
+        }
+        let any: bool = self
+            .readers
             .glance(|connection| {
                 let any = prepare(connection, ANY)?.query_row([], |row| row.get(0));
                 any.map_err(failure)
             })
-            .await
+            .await?;
+        if !any {
+            self.no_tokens.seen(now);
+        }
+        Ok(any)
     }
 }
 
