@@ -5,7 +5,7 @@ use tokio::task::JoinError;
 use super::refusal::{Answered, Refused};
 use crate::aside;
 
-/// How many bytes a report has at most, if it is of an ordinary length.
+/// How many bytes an ordinary report has at most.
 const ORDINARY: usize = 64 << 10;
 
 /// Judges something of `size` bytes, aside if that may take long.
@@ -23,8 +23,8 @@ pub(super) async fn always<T: Send + 'static>(
     heavy(usize::MAX, judge).await
 }
 
-/// Works through `size` bytes, aside if they are many: what takes a time in proportion to them, and
-/// less for a report of an ordinary length than a change of threads.
+/// Works through `size` bytes that a job sent, aside if they are many: an ordinary report takes less
+/// than a change of threads, one of ten megabytes would keep all others waiting.
 pub(super) async fn long<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> Answered<T> + Send + 'static,

@@ -10,6 +10,7 @@ use jobhook_engine::files::{FilesError, Intake, Opened, Received, Target};
 use jobhook_protocol::{Code, ReceiptAnswer, UploadAnswer, UploadRequest};
 
 use super::Surface;
+use super::aside;
 use super::body;
 use super::from_job::FromJob;
 use super::inbox::{Inbox, Pace};
@@ -19,7 +20,8 @@ use super::transfer::token_of;
 /// A job opens an upload, or closes it.
 pub(super) async fn ask(State(surface): State<Arc<Surface>>, request: Request) -> Answered {
     let mut asked = FromJob::receive(&surface, request).await?;
-    let upload = UploadRequest::read(asked.body)?;
+    let sent = asked.body;
+    let upload = aside::long(sent.len(), move || Ok(UploadRequest::read(sent)?)).await?;
     let place = Path::<(String, String, String)>::from_request_parts(&mut asked.head, &());
     // What is no text is the name of nothing.
     let Path((store, object, property)) = place.await.map_err(|_| no_file())?;

@@ -1,7 +1,7 @@
 //! Turns a [`Spec`] into a process, and a dead process into what it used.
 //!
-//! Nearly all `unsafe` of the server is here: the code between fork and exec, and what no safe
-//! wrapper offers: `wait4`, and `waitid` for any end that a process may come to.
+//! The only `unsafe` of the server beside [`background`] is here: the code between fork and exec, and
+//! what no safe wrapper offers: `wait4`, and `waitid` for any end that a process may come to.
 
 use std::ffi::CString;
 use std::fs::File;

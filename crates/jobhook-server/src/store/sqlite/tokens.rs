@@ -40,8 +40,7 @@ fn token(row: &mut Reader<'_>) -> Result<Token, StoreError> {
     })
 }
 
-/// When there were no tokens, lately. Where there are none, every request asks for them, and few
-/// would be answered otherwise in the time that this is taken for granted.
+/// When there were no tokens, lately: every request of a server without any asks for them.
 #[derive(Debug, Default)]
 pub(super) struct NoTokens(Mutex<Option<Instant>>);
 
