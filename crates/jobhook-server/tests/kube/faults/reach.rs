@@ -209,6 +209,9 @@ fn a_server_in_a_pod_goes_on_with_the_token_that_its_node_has_renewed() {
         });
     }
     server.whole(&[]).succeeded(&["inside"]);
+    // The time of the one before is over.
+    fake.accept_token(&renewed);
+    server.whole(&[]).succeeded(&["inside"]);
     let refused = fake
         .requests()
         .iter()

@@ -9,13 +9,15 @@ use super::target::Target;
 /// The name of whoever holds the token.
 const USER: &str = "system:serviceaccount:default:jobhook";
 
-/// One token, and what it may not do.
+/// One token, another while it is renewed, and what they may not do.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     /// The one that is good now.
     pub(crate) token: String,
-    /// The one that is good besides, and alone once it was shown.
+    /// The one that takes its place once it is shown.
     pub(crate) next: Option<String>,
+    /// The one whose place was taken: it is good until its time is over.
+    before: Option<String>,
     denied: Vec<(String, String)>,
 }
 
@@ -32,12 +34,21 @@ impl Access {
     pub(crate) fn authenticate(&mut self, header: Option<&str>) -> Result<(), Status> {
         let token = header.and_then(|header| header.strip_prefix("Bearer "));
         if token.is_some() && token == self.next.as_deref() {
-            self.token = self.next.take().unwrap_or_default();
+            let renewed = self.next.take().unwrap_or_default();
+            self.before = Some(std::mem::replace(&mut self.token, renewed));
         }
         match token {
             Some(token) if token == self.token => Ok(()),
+            // A request may still be on its way with it.
+            Some(token) if Some(token) == self.before.as_deref() => Ok(()),
             _ => Err(Status::unauthorized()),
         }
+    }
+
+    /// Only this token is good from now on.
+    pub(crate) fn accept(&mut self, token: &str) {
+        token.clone_into(&mut self.token);
+        self.before = None;
     }
 
     fn denies(&self, verb: &str, resource: &str) -> bool {

@@ -101,12 +101,12 @@ impl FakeCluster {
     /// Has only another token be good from now on, and returns it.
     pub(crate) fn renew_token(&self) -> String {
         let token = format!("token-{}", uuid::Uuid::now_v7());
-        self.with(|state| state.access.token.clone_from(&token));
+        self.with(|state| state.access.accept(&token));
         token
     }
 
-    /// Has another token be good, too, and alone once it was shown: as a node renews those of
-    /// service accounts.
+    /// Has another token be good, too, and be [the token](Self::token) once it was shown: as a node
+    /// renews those of service accounts.
     pub(crate) fn offer_token(&self) -> String {
         let token = format!("token-{}", uuid::Uuid::now_v7());
         self.with(|state| state.access.next = Some(token.clone()));
@@ -115,7 +115,7 @@ impl FakeCluster {
 
     /// Has this token be good again, and no other.
     pub(crate) fn accept_token(&self, token: &str) {
-        self.with(|state| state.access.token = token.to_owned());
+        self.with(|state| state.access.accept(token));
     }
 
     /// A kubeconfig whose only context, `fake`, is in `namespace`.
