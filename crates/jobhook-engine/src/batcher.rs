@@ -208,11 +208,12 @@ async fn commit(store: &dyn Store, changes: &Changes, clock: &dyn Clock, batch: 
     }
 }
 
-fn answer(changes: &Changes, batch: Batch, answers: Vec<Answer>) {
+fn answer(changes: &Changes, batch: Batch, mut answers: Vec<Answer>) {
     changes.committed(&batch.writes, &answers);
-    let mut answers = answers.into_iter();
-    for (count, waiting) in batch.waiting {
-        let own = answers.by_ref().take(count).collect();
+    // From the end, where the claims are: what they took begins before anybody tells a client that
+    // it was launched.
+    for (count, waiting) in batch.waiting.into_iter().rev() {
+        let own = answers.split_off(answers.len().saturating_sub(count));
         let _ = waiting.send(Ok(own));
     }
 }

@@ -174,6 +174,26 @@ async fn a_claim_that_stands_goes_along_with_the_first_batch_that_brings_somethi
 }
 
 #[tokio::test]
+async fn who_claims_is_told_before_those_who_launched() {
+    let (store, batcher) = gated(None, false);
+    let mut standing = batcher.stand(claim(&["A"]));
+    let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let launched = told.clone();
+    tokio::spawn(async move {
+        let launches = vec![insert("A"), insert("B")];
+        batcher.write_all(launches).await.unwrap();
+        launched.send("launched").unwrap();
+    });
+    tokio::spawn(async move {
+        assert_eq!(taken(&mut standing).await, ["A"]);
+        told.send("claimed").unwrap();
+    });
+    store.probe.commits.add_permits(1);
+    assert_eq!(order.recv().await, Some("claimed"));
+    assert_eq!(order.recv().await, Some("launched"));
+}
+
+#[tokio::test]
 async fn what_a_claim_took_along_is_no_work_for_anybody_else() {
     let (store, batcher, changes) = gated_with_changes(None, false);
     store.probe.commits.add_permits(100);
