@@ -173,6 +173,18 @@ pub struct Timeouts {
     pub total: Option<Duration>,
 }
 
+impl Action {
+    /// When an attempt whose job began then has run for too long.
+    pub fn run_ends(&self, started_at: Timestamp) -> Option<Timestamp> {
+        self.timeouts.run.map(|run| started_at.plus(run))
+    }
+
+    /// When all in all it has taken too long.
+    pub fn total_ends(&self) -> Option<Timestamp> {
+        self.timeouts.total.map(|total| self.created_at.plus(total))
+    }
+}
+
 /// Which of the four fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -24,6 +24,9 @@ const MAX_CLAIM: usize = 64;
 /// How long to wait before a store that failed is asked again.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long to wait before a runner that does not know is asked again.
+const RUNNER_AGAIN: Duration = Duration::from_secs(1);
+
 /// Starts a loop for each runner.
 pub(crate) fn start(parts: &Arc<Parts>) {
     let mut earlier: Vec<String> = Vec::new();
@@ -61,7 +64,8 @@ pub(crate) fn adopt(parts: &Arc<Parts>, open: Vec<(Action, Attempt)>) {
                 parts.loops.spawn(driver);
             }
             None => {
-                parts.loops.spawn(abandon(Arc::clone(parts), attempt));
+                let heir = go_on_without(Arc::clone(parts), action, attempt);
+                parts.loops.spawn(heir);
             }
         }
     }
@@ -192,7 +196,39 @@ fn draw_nonces(count: usize) -> Option<Vec<String>> {
     Some(bytes.chunks(16).map(hex).collect())
 }
 
-/// Ends an attempt whose runner is not in the configuration any more.
+/// Goes on with an attempt whose runner is not in the configuration any more, or has another name
+/// there: with a runner that has its job. Without one it is lost.
+async fn go_on_without(parts: Arc<Parts>, action: Action, attempt: Attempt) {
+    let (id, old) = (action.id, attempt.runner.clone());
+    loop {
+        let mut unsure = false;
+        for (runner, slots) in &parts.runners {
+            match runner.holds(attempt.at).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::warn!(action.id = %id, old, runner = runner.name(), "The runner of an attempt is not in the configuration any more; one of its kind goes on with it");
+                    let (runner, slot) = (Arc::clone(runner), slots.take());
+                    let origin = drive::Origin::TakenUp;
+                    return drive::drive(Arc::clone(&parts), runner, action, attempt, origin, slot)
+                        .await;
+                }
+                Err(reason) => {
+                    tracing::warn!(action.id = %id, old, runner = runner.name(), reason, "It is not known yet whether a runner has the job of an attempt whose own is not in the configuration any more");
+                    unsure = true;
+                }
+            }
+        }
+        if !unsure {
+            tracing::warn!(action.id = %id, old, "The runner of an attempt is not in the configuration any more, and no other has its job: it is lost");
+            return abandon(parts, attempt).await;
+        }
+        if !parts.pause(RUNNER_AGAIN).await {
+            return;
+        }
+    }
+}
+
+/// Ends an attempt whose job nobody has.
 async fn abandon(parts: Arc<Parts>, attempt: Attempt) {
     for (runner, _) in &parts.runners {
         // Runners of one kind see each other's jobs.

@@ -314,17 +314,14 @@ impl Driver {
         started_at: Option<Timestamp>,
         notes: &Notes,
     ) -> [Option<(Timestamp, TimeoutKind)>; 3] {
-        let timeouts = &self.action.timeouts;
-        let run = started_at
-            .zip(timeouts.run)
-            .map(|(at, run)| (at.plus(run), TimeoutKind::Run));
-        let total = timeouts
-            .total
-            .map(|total| (self.action.created_at.plus(total), TimeoutKind::Total));
+        let action = &self.action;
+        let run = started_at.and_then(|at| action.run_ends(at));
+        let run = run.map(|until| (until, TimeoutKind::Run));
+        let total = action.total_ends().map(|until| (until, TimeoutKind::Total));
         let silence = notes
             .heartbeat
             .map(|announced| announced * HEARTBEATS)
-            .or(timeouts.heartbeat);
+            .or(action.timeouts.heartbeat);
         let heartbeat = notes
             .heard_at
             .max(started_at)

@@ -11,6 +11,7 @@
 //! transaction; the engine carries writes there and hints back.
 
 mod schedules;
+mod untaken;
 
 pub use schedules::check_schedule;
 
@@ -219,6 +220,7 @@ impl Engine {
         let parts = &self.0;
         let open = parts.store.open_attempts().await?;
         let _ = parts.ready_at.set(parts.clock.now());
+        self.warn_of_untaken().await?;
         crate::dispatcher::adopt(parts, open);
         crate::dispatcher::start(parts);
         parts.loops.spawn(crate::reaper::run(Arc::clone(parts)));

@@ -68,6 +68,13 @@ pub trait Runner: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether something of a job is here that was started under another runner's name: of those of
+    /// one kind each can go on with the jobs of the others. The error says why that is not known at
+    /// the moment.
+    async fn holds(&self, job: AttemptRef) -> Result<bool, String> {
+        Ok(self.kept().await.contains(&job))
+    }
+
     /// Ends the jobs that cannot outlive this server, and returns once each of them was
     /// forgotten, or it has waited long enough. Nothing is started any more by then.
     async fn shut_down(&self) {}

@@ -111,7 +111,10 @@ pub struct ActionBody {
     /// When its current attempt's job started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
-    /// When it became final.
+    /// Why it waits for nothing that will come by itself: no runner takes its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+    /// When its job ended, or it became final without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
     /// Who cancelled it.

@@ -3,20 +3,37 @@
 use jobhook_protocol::Event;
 
 use super::{Answer, Rows, finish};
-use crate::action::TimeoutKind;
-use crate::attempt::{AttemptRef, Closing, Saw};
+use crate::action::{Action, TimeoutKind};
+use crate::attempt::{Attempt, AttemptRef, Closing, Saw};
 use crate::clock::Timestamp;
 use crate::ledger::expiry;
 use crate::verdict::{self, Verdict};
 use crate::write::{Refusal, Written};
 
-/// Keeps what the runner saw; the first sight stands.
+/// Keeps what the runner saw; the first sight stands. A job that ended in time has not run into a
+/// timeout, however late that was seen: it may have ended while no server ran.
 pub(super) fn gone(rows: &mut Rows, at: AttemptRef, saw: &Saw) -> Answer {
-    let (_, attempt) = rows.open_attempt(at)?;
+    let (action, attempt) = rows.open_attempt(at)?;
     if attempt.get().saw.is_none() {
-        attempt.edit().saw = Some(saw.clone());
+        let in_time = ended_in_time(action.get(), attempt.get(), saw);
+        let attempt = attempt.edit();
+        attempt.saw = Some(saw.clone());
+        if in_time {
+            attempt.timed_out = None;
+        }
     }
     Ok(Written::Done)
+}
+
+/// Whether the time that is said to be over was not, when the job ended by itself.
+fn ended_in_time(action: &Action, attempt: &Attempt, saw: &Saw) -> bool {
+    let until = match attempt.timed_out {
+        Some(TimeoutKind::Run) => attempt.started_at.and_then(|at| action.run_ends(at)),
+        Some(TimeoutKind::Total) => action.total_ends(),
+        // Silence counts from when a server is there to hear.
+        Some(TimeoutKind::Heartbeat | TimeoutKind::Queue) | None => None,
+    };
+    !saw.stopped && until.is_some_and(|until| saw.at < until)
 }
 
 pub(super) fn close(

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jobhook_protocol::{Delivery, Json, LineSource, Md5Sum, Report, Sha256Sum, Status};
 
 use crate::action::{Action, ActionId, LogMeter, NewAction, Timeouts};
-use crate::attempt::{AttemptRef, Ending, Saw};
+use crate::attempt::{Attempt, AttemptRef, Ending, Saw};
 use crate::blob::BlobName;
 use crate::clock::Timestamp;
 use crate::file::{
@@ -89,6 +89,35 @@ pub fn taken(action_type: &str) -> Action {
         grants: Vec::new(),
         log: LogMeter::default(),
         open: true,
+    }
+}
+
+/// The attempt under way of an action, of which nothing was seen or heard yet.
+pub fn attempt_of(action: &Action) -> Attempt {
+    Attempt {
+        at: AttemptRef {
+            action: action.id,
+            number: action.attempt,
+        },
+        runner: "local".into(),
+        worker: "server-1".into(),
+        key_id: "00000000".into(),
+        nonce: "00".repeat(16),
+        auto_status: true,
+        signature_required: false,
+        claimed_at: NOW,
+        started_at: None,
+        heard_at: None,
+        job_time_ms: None,
+        heartbeat: None,
+        said: None,
+        said_final_at: None,
+        said_failure: None,
+        timed_out: None,
+        output_offset: 0,
+        output_mark: None,
+        saw: None,
+        closing: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! tells it to show.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub struct HandRunner {
     started: mpsc::UnboundedSender<HandJob>,
     stops: Mutex<HashMap<AttemptRef, mpsc::UnboundedSender<Duration>>>,
     refuse: Option<String>,
+    unsure: AtomicBool,
 }
 
 /// A job that the test plays.
@@ -47,6 +49,19 @@ impl HandRunner {
         HandRunner::build(name, TypeFilter::all(), 1, Some(reason.to_owned())).0
     }
 
+    /// It has a job of another runner, which was called otherwise.
+    pub fn finds(&self, job: AttemptRef) {
+        let (stop, _) = mpsc::unbounded_channel();
+        let mut stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
+        stops.insert(job, stop);
+        self.unsure.store(false, Ordering::SeqCst);
+    }
+
+    /// It does not know which jobs it has, until it [finds](HandRunner::finds) one.
+    pub fn is_unsure(&self) {
+        self.unsure.store(true, Ordering::SeqCst);
+    }
+
     fn build(
         name: &str,
         types: TypeFilter,
@@ -61,6 +76,7 @@ impl HandRunner {
             started,
             stops: Mutex::default(),
             refuse,
+            unsure: AtomicBool::new(false),
         };
         (Arc::new(runner), jobs)
     }
@@ -152,6 +168,13 @@ impl Runner for HandRunner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&job);
+    }
+
+    async fn holds(&self, job: AttemptRef) -> Result<bool, String> {
+        if self.unsure.load(Ordering::SeqCst) {
+            return Err("its cluster is away".to_owned());
+        }
+        Ok(self.kept().await.contains(&job))
     }
 
     async fn kept(&self) -> Vec<AttemptRef> {

@@ -225,6 +225,7 @@ macro_rules! store_suite {
             the_queue_timeout_counts_from_the_due_time_and_the_total_from_launch
             the_timeout_that_fired_names_the_end
             a_job_that_had_its_last_word_is_not_timed_out
+            a_job_that_ended_in_time_is_judged_by_its_end_however_late_that_is_seen
             a_success_said_between_timeout_and_end_stands
             an_error_said_between_timeout_and_end_is_a_timeout
             after_its_total_timeout_nothing_is_tried_again

@@ -71,6 +71,8 @@ fn describe(action: &ActionBody, style: &Style) -> Vec<String> {
     if !action.status.is_final() {
         say("due", time(&action.scheduled));
     }
+    let waiting = action.waiting.as_deref().unwrap_or_default();
+    say("waits", shown(waiting).into_owned());
     say("started", time(&action.started_at));
     let took = words::between(action.started_at.as_deref(), action.finished_at.as_deref());
     say(

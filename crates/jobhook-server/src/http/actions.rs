@@ -122,7 +122,10 @@ pub(super) async fn list(_: Reader, State(surface): State<Arc<Surface>>, uri: Ur
             .into_iter()
             .map(|action| {
                 let newest = newest.get(&action.id).copied();
-                body::action(action, newest)
+                ActionBody {
+                    waiting: surface.engine.waits_in_vain(&action),
+                    ..body::action(action, newest)
+                }
             })
             .collect(),
     }))
@@ -136,7 +139,10 @@ pub(super) async fn show(
     let store = surface.engine.store();
     let action = store.action(id).await?.ok_or(Refusal::NotFound)?;
     let attempts = store.attempts(id).await?;
-    Ok(body::json(&body::with_history(action, &attempts)))
+    Ok(body::json(&ActionBody {
+        waiting: surface.engine.waits_in_vain(&action),
+        ..body::with_history(action, &attempts)
+    }))
 }
 
 pub(super) async fn cancel(State(surface): State<Arc<Surface>>, request: Request) -> Answered {

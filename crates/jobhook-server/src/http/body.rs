@@ -72,6 +72,7 @@ pub(super) fn answer(reported: Reported) -> ActionAnswer {
 
 /// What the API shows of an action; `newest` is its newest attempt.
 pub(super) fn action(action: Action, newest: Option<&Attempt>) -> ActionBody {
+    let ended = ended(&action, newest);
     ActionBody {
         uuid: action.id.to_string(),
         operation_id: action.operation.then(|| action.action_type.clone()),
@@ -88,7 +89,8 @@ pub(super) fn action(action: Action, newest: Option<&Attempt>) -> ActionBody {
         created_at: time(action.created_at),
         scheduled: action.scheduled.map(time),
         started_at: action.started_at.map(time),
-        finished_at: action.finished_at.map(time),
+        waiting: None,
+        finished_at: ended.map(time),
         cancel: action.cancel.map(|mark| CancelBody {
             at: time(mark.at),
             by: mark.by,
@@ -103,6 +105,17 @@ pub(super) fn action(action: Action, newest: Option<&Attempt>) -> ActionBody {
         lines_dropped: action.log.dropped,
         history: Vec::new(),
     }
+}
+
+/// When an action ended: with its job, where that had no last word. No server may have been there
+/// to see it, and the clocks of two machines may differ.
+fn ended(action: &Action, newest: Option<&Attempt>) -> Option<Timestamp> {
+    let saw = newest
+        .filter(|newest| newest.at.number == action.attempt && newest.said_final_at.is_none())
+        .and_then(|newest| newest.saw.as_ref());
+    let began = action.started_at.unwrap_or(action.created_at);
+    let finished_at = action.finished_at?;
+    Some(saw.map_or(finished_at, |saw| saw.at.max(began).min(finished_at)))
 }
 
 /// The same with all its attempts, oldest first.
@@ -159,7 +172,32 @@ pub(super) fn line(line: LogLine) -> LogLineBody {
 
 #[cfg(test)]
 mod tests {
+    use jobhook_engine::attempt::Saw;
+    use jobhook_engine::testing::factory;
+
     use super::*;
+
+    #[test]
+    fn an_action_ended_with_its_job_whenever_a_server_saw_that() {
+        let at = |ms| Some(Timestamp(factory::NOW.0 + ms));
+        let mut action = factory::taken("Any");
+        let mut attempt = factory::attempt_of(&action);
+        (action.started_at, action.finished_at) = (at(10), at(9000));
+        assert_eq!(ended(&action, Some(&attempt)), at(9000));
+        for (saw, shown) in [(500, 500), (3, 10), (9999, 9000)] {
+            attempt.saw = Some(Saw {
+                at: Timestamp(factory::NOW.0 + saw),
+                ..factory::saw(factory::exited(0))
+            });
+            assert_eq!(ended(&action, Some(&attempt)), at(shown));
+        }
+        attempt.said_final_at = at(8999);
+        assert_eq!(ended(&action, Some(&attempt)), at(9000), "by its word");
+        attempt.said_final_at = None;
+        // Cancelled while it waited for its next try.
+        action.attempt += 1;
+        assert_eq!(ended(&action, Some(&attempt)), at(9000));
+    }
 
     #[test]
     fn times_have_milliseconds_even_if_there_are_none() {

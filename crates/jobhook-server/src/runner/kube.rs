@@ -288,6 +288,18 @@ impl Runner for KubeRunner {
         crate::crash::reached("runner.forgotten");
     }
 
+    async fn holds(&self, at: AttemptRef) -> Result<bool, String> {
+        match self.blueprint.kind() {
+            Kind::Job => {
+                let name = names::object_name(&self.shared.installation, at);
+                let job = self.shared.watch.cluster().jobs().get_opt(&name).await;
+                let job = job.map_err(|error| Failure::of(&error).to_string())?;
+                Ok(job.is_some())
+            }
+            Kind::Other { .. } => Ok(self.kept().await.contains(&at)),
+        }
+    }
+
     async fn kept(&self) -> Vec<AttemptRef> {
         let Shared {
             installation,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jobhook_protocol::{Report, Status};
 
 use crate::action::{NewAction, TimeoutKind, Timeouts};
-use crate::attempt::Outcome;
+use crate::attempt::{Outcome, Saw};
 use crate::testing::Clerk;
 use crate::testing::clerk::action_of;
 use crate::testing::factory::*;
@@ -132,6 +132,47 @@ pub async fn a_job_that_had_its_last_word_is_not_timed_out(clerk: Clerk) {
                 number: 2,
             };
             clerk.end(at, exited(9)).await;
+        }
+    }
+}
+
+/// As a server sees it that was away while the job ended.
+pub async fn a_job_that_ended_in_time_is_judged_by_its_end_however_late_that_is_seen(clerk: Clerk) {
+    let hour = Some(Duration::from_secs(3600));
+    for (kind, timeouts) in [
+        (
+            TimeoutKind::Run,
+            Timeouts {
+                run: hour,
+                ..Timeouts::default()
+            },
+        ),
+        (
+            TimeoutKind::Total,
+            Timeouts {
+                total: hour,
+                ..Timeouts::default()
+            },
+        ),
+    ] {
+        for (ended, stopped, outcome) in [
+            (after(60_000), false, Outcome::Success),
+            // By the server, so its time was over.
+            (after(60_000), true, Outcome::Timeout),
+            (after(3_600_000), false, Outcome::Timeout),
+        ] {
+            let attempt = clerk.running(hurried(timeouts)).await;
+            let clerk = clerk.at(after(7_200_000));
+            clerk.write(Write::TimeOut { attempt, kind }).await.unwrap();
+            let saw = Saw {
+                at: ended,
+                stopped,
+                ..saw(exited(0))
+            };
+            clerk.write(Write::Gone { attempt, saw }).await.unwrap();
+            clerk.write(closes(attempt)).await.unwrap();
+            let closing = clerk.attempt(attempt).await.closing.unwrap();
+            assert_eq!(closing.outcome, outcome);
         }
     }
 }
