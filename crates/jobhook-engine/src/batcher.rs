@@ -10,8 +10,8 @@
 //! One loop owns the order, on a thread of its own: a store may wait for its disk there, and it
 //! waits for [company]. A [claim that stands](StandingClaim) goes along with the first batch that
 //! brings something to take, so an action is stored and taken in one commit. Data that the store
-//! refuses or has no room for halves the batch until the culprit stands alone; a store that fails,
-//! fails all of it.
+//! refuses or has no room for, and a row that is damaged, halve the batch until the culprit stands
+//! alone; a store that fails, fails all of it.
 
 mod company;
 mod standing;
@@ -190,7 +190,9 @@ async fn commit(store: &dyn Store, changes: &Changes, clock: &dyn Clock, batch: 
     while let Some(mut batch) = pending.pop() {
         match store.apply(&batch.writes, clock.now()).await {
             Ok(answers) => answer(changes, batch, answers),
-            Err(StoreError::Data(_) | StoreError::Full(_)) if batch.waiting.len() > 1 => {
+            Err(StoreError::Data(_) | StoreError::Full(_) | StoreError::Damaged(_))
+                if batch.waiting.len() > 1 =>
+            {
                 let rest = batch.split();
                 // The first half is popped first, so the order stands.
                 pending.push(rest);

@@ -49,6 +49,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// Returns once `now()` is at least `moment`.
     async fn sleep_until(&self, moment: Timestamp);
+
+    /// Returns once so much time has passed.
+    async fn sleep(&self, duration: Duration) {
+        self.sleep_until(self.now().plus(duration)).await;
+    }
 }
 
 /// The machine's clock.
@@ -74,5 +79,10 @@ impl Clock for SystemClock {
             }
             tokio::time::sleep(left.min(STRETCH)).await;
         }
+    }
+
+    /// Whatever the wall clock is set to meanwhile.
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
     }
 }

@@ -12,6 +12,7 @@ use jobhook_protocol::key::hex;
 
 use crate::action::Action;
 use crate::attempt::{Attempt, Ending, Saw};
+use crate::clock::Timestamp;
 use crate::drive;
 use crate::engine::Parts;
 use crate::runner::{Runner, TypeFilter};
@@ -77,6 +78,7 @@ async fn dispatch(
     slots: Arc<Slots>,
     types: TypeFilter,
 ) {
+    let _starting = parts.starting.token();
     let (mut work, mut later) = (parts.changes.work(), parts.changes.later());
     // Whether something may wait already, and when something will.
     let (mut look, mut due) = (true, None);
@@ -94,11 +96,14 @@ async fn dispatch(
             continue;
         };
         let mut standing = parts.batcher.stand(claim);
-        let mut called = false;
+        let mut called = None;
         let answer = loop {
             // One that is under way has not seen what comes now, so another will have to look.
-            if look && standing.call() {
-                (look, called) = (false, true);
+            if look {
+                let now = parts.clock.now();
+                if standing.call() {
+                    (look, called) = (false, Some(now));
+                }
             }
             tokio::select! {
                 biased;
@@ -107,9 +112,7 @@ async fn dispatch(
                 _ = work.changed() => look = true,
                 _ = later.changed() => {
                     // What became due meanwhile is asked for as well as what will.
-                    let now = parts.clock.now();
-                    let wake = parts.store.next_wake(now).await;
-                    due = wake.map_or_else(|_| Some(now.plus(STORE_AGAIN)), |wake| wake.due);
+                    due = next_due(&parts, parts.clock.now()).await;
                     look = true;
                 }
                 () = parts.clock.sleep_until(due.unwrap_or_default()), if due.is_some() => {
@@ -118,7 +121,7 @@ async fn dispatch(
                 }
                 () = slots.freed(), if room < MAX_CLAIM => {
                     if standing.withdraw() {
-                        look |= called;
+                        look |= called.is_some();
                         break None;
                     }
                 }
@@ -135,6 +138,11 @@ async fn dispatch(
             Some(Ok(Ok(Written::Claimed(claimed)))) => {
                 // Maybe more are waiting.
                 look |= claimed.len() == room;
+                if let Some(asked_at) = called.filter(|_| claimed.len() < room) {
+                    // What was due is not any more, where the clock was set back.
+                    let from = asked_at.min(parts.clock.now());
+                    due = due.into_iter().chain(next_due(&parts, from).await).min();
+                }
                 for (action, attempt) in claimed {
                     start_driver(&parts, &runner, &slots, action, attempt);
                 }
@@ -145,6 +153,12 @@ async fn dispatch(
             }
         }
     }
+}
+
+/// When the next action after a moment is due; soon, if the store does not say.
+async fn next_due(parts: &Parts, after: Timestamp) -> Option<Timestamp> {
+    let wake = parts.store.next_wake(after).await;
+    wake.map_or_else(|_| Some(after.plus(STORE_AGAIN)), |wake| wake.due)
 }
 
 /// A claim for up to `room` actions; `None` if the machine has no randomness to give.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jobhook_protocol::JobEnvironment;
 use tokio::sync::mpsc;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::action::{Action, TimeoutKind};
 use crate::attempt::{Attempt, AttemptRef, Ending, Saw};
@@ -56,6 +57,7 @@ pub(crate) async fn drive(
     slot: Slot,
 ) {
     let watched = parts.changes.live.watch(&action, &attempt);
+    let starting = parts.starting.token();
     let driver = Driver {
         at: attempt.at,
         parts,
@@ -66,7 +68,7 @@ pub(crate) async fn drive(
         watched,
     };
     // `None` means that the engine stops; the next one goes on.
-    let _ = driver.run(slot).await;
+    let _ = driver.run(slot, starting).await;
     let live = &driver.parts.changes.live;
     live.unwatch(driver.at.action, &driver.watched);
 }
@@ -83,11 +85,11 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(&self, slot: Slot) -> Option<()> {
+    async fn run(&self, slot: Slot, starting: TaskTrackerToken) -> Option<()> {
         let gone_at = match &self.attempt.saw {
             Some(saw) => saw.at,
             None => {
-                let (mut last, saw) = match self.start().await? {
+                let (mut last, saw) = match self.start(starting).await? {
                     Ok(sightings) => self.watch(sightings).await?,
                     Err(reason) => (Sheaf::default(), self.saw(Ending::NotStarted { reason })),
                 };
@@ -131,9 +133,14 @@ impl Driver {
     }
 
     /// Starts the job, or finds it. The inner error says why it never will start.
-    async fn start(&self) -> Option<Result<mpsc::Receiver<Sighting>, String>> {
+    ///
+    /// - `starting`: held until the runner was asked once.
+    async fn start(
+        &self,
+        starting: TaskTrackerToken,
+    ) -> Option<Result<mpsc::Receiver<Sighting>, String>> {
         let judged = self.parts.settings.judge.may_start(&self.action).await;
-        let forbidden = judged.err();
+        let mut forbidden = judged.err().or_else(|| self.cancelled());
         // A job that an earlier server took may be running, as only its runner knows.
         if self.origin == Origin::Claimed
             && let Some(reason) = forbidden
@@ -152,6 +159,8 @@ impl Driver {
             attempt: Some(self.at.number),
             traceparent: self.action.traceparent.clone(),
         };
+        let mut taken_up = self.origin == Origin::TakenUp;
+        let mut starting = Some(starting);
         loop {
             let start = JobStart {
                 attempt: self.at,
@@ -161,10 +170,12 @@ impl Driver {
                 claimed_at: self.attempt.claimed_at,
                 output_offset: self.attempt.output_offset,
                 output_mark: self.attempt.output_mark.clone(),
-                taken_up: self.origin == Origin::TakenUp,
+                taken_up,
                 forbidden: forbidden.clone(),
             };
-            match self.runner.start(start).await {
+            let started = self.runner.start(start).await;
+            starting.take();
+            match started {
                 Ok(sightings) => return Some(Ok(sightings)),
                 Err(StartError::Refused(reason)) => return Some(Err(reason)),
                 Err(StartError::Unavailable(reason)) => {
@@ -172,9 +183,18 @@ impl Driver {
                     if !self.parts.pause(RUNNER_AGAIN).await {
                         return None;
                     }
+                    // It may have been started all the same, as only its runner knows.
+                    forbidden = forbidden.or_else(|| self.cancelled());
+                    taken_up |= forbidden.is_some();
                 }
             }
         }
+    }
+
+    /// Why a job that was cancelled is not started any more.
+    fn cancelled(&self) -> Option<String> {
+        let cancelled = self.watched.notes().cancelled;
+        cancelled.then(|| "it was cancelled before it started".to_owned())
     }
 
     /// Follows the job to its end, and stops it when that is called for. What was seen together

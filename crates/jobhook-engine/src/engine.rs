@@ -60,6 +60,8 @@ pub(crate) struct Parts {
     /// Nothing is watched any more.
     pub(crate) stopping: CancellationToken,
     pub(crate) loops: TaskTracker,
+    /// Who takes actions, and those that were taken and not given to their runner yet.
+    pub(crate) starting: TaskTracker,
     /// When this engine was ready: an outage before it is nobody's silence.
     pub(crate) ready_at: OnceLock<Timestamp>,
 }
@@ -207,6 +209,7 @@ impl Engine {
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             loops: TaskTracker::new(),
+            starting: TaskTracker::new(),
             ready_at: OnceLock::new(),
         }))
     }
@@ -242,6 +245,9 @@ impl Engine {
     /// Returns once everything in flight is written.
     pub async fn stop(&self) {
         self.0.draining.cancel();
+        // What was taken is started: a runner that shuts down starts nothing any more.
+        self.0.starting.close();
+        self.0.starting.wait().await;
         let runners = self.0.runners.iter();
         futures_util::future::join_all(runners.map(|(runner, _)| runner.shut_down())).await;
         self.0.stopping.cancel();
@@ -433,9 +439,8 @@ impl Parts {
 
     /// Waits; `false` once the engine stops.
     pub(crate) async fn pause(&self, duration: Duration) -> bool {
-        let until = self.clock.now().plus(duration);
         tokio::select! {
-            () = self.clock.sleep_until(until) => true,
+            () = self.clock.sleep(duration) => true,
             () = self.stopping.cancelled() => false,
         }
     }

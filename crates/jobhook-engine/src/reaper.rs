@@ -39,9 +39,11 @@ pub(crate) async fn run(parts: Arc<Parts>) {
 /// Ends what has expired; returns when to look again.
 async fn reap(parts: &Parts) -> Result<Option<Timestamp>, crate::store::StoreError> {
     let now = parts.clock.now();
-    let mut again = None;
     let mut writes = Vec::new();
-    for action in parts.store.expiring(now, PAGE).await? {
+    let expiring = parts.store.expiring(now, PAGE).await?;
+    // Behind a full page there may be more that nothing else tells of.
+    let mut again = (expiring.len() == PAGE).then(|| now.plus(AGAIN));
+    for action in expiring {
         let due_at = parts.not_before_ready(action.due_at);
         match expiry(&action.timeouts, action.created_at, due_at) {
             Some((at, kind)) if at <= now => writes.push(Write::Expire {

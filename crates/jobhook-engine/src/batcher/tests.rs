@@ -20,6 +20,7 @@ use crate::write::{Claim, Write, Written};
 struct Gate {
     commits: Semaphore,
     sizes: Mutex<Vec<usize>>,
+    /// A damaged row is the store's own fault, and yet that of one write.
     refused_type: Option<&'static str>,
     down: bool,
 }
@@ -34,7 +35,10 @@ impl Probe for Gate {
         }
         let culprit = |write: &Write| matches!(write, Write::Insert(new) if Some(new.action_type.as_str()) == self.refused_type);
         if writes.iter().any(culprit) {
-            return Err(StoreError::Data("bad data".into()));
+            return match self.refused_type {
+                Some("Damaged") => Err(StoreError::Damaged("a row".into())),
+                _ => Err(StoreError::Data("bad data".into())),
+            };
         }
         Ok(())
     }
@@ -102,15 +106,17 @@ async fn writes_that_come_while_a_commit_runs_share_the_next_ones() {
 }
 
 #[tokio::test]
-async fn data_that_the_store_refuses_takes_nobody_with_it() {
-    let (store, batcher) = gated(Some("Bad"), false);
-    let writes = start(&store, &batcher, &["A", "B", "C", "Bad", "D", "E"]).await;
-    store.probe.commits.add_permits(100);
-    let mut kept = Vec::new();
-    for write in writes {
-        kept.push(write.await.unwrap());
+async fn data_that_the_store_refuses_takes_nobody_with_it_and_no_damaged_row_does() {
+    for culprit in ["Bad", "Damaged"] {
+        let (store, batcher) = gated(Some(culprit), false);
+        let writes = start(&store, &batcher, &["A", "B", "C", culprit, "D", "E"]).await;
+        store.probe.commits.add_permits(100);
+        let mut kept = Vec::new();
+        for write in writes {
+            kept.push(write.await.unwrap());
+        }
+        assert_eq!(kept, [true, true, true, false, true, true]);
     }
-    assert_eq!(kept, [true, true, true, false, true, true]);
 }
 
 #[tokio::test]
@@ -188,6 +194,11 @@ async fn who_claims_is_told_before_those_who_launched() {
         assert_eq!(taken(&mut standing).await, ["A"]);
         told.send("claimed").unwrap();
     });
+    // Both wait by the time the commit is let through.
+    while store.probe.sizes.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
     store.probe.commits.add_permits(1);
     assert_eq!(order.recv().await, Some("claimed"));
     assert_eq!(order.recv().await, Some("launched"));

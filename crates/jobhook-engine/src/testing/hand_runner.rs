@@ -23,6 +23,8 @@ pub struct HandRunner {
     stops: Mutex<HashMap<AttemptRef, mpsc::UnboundedSender<Duration>>>,
     refuse: Option<String>,
     unsure: AtomicBool,
+    away: AtomicBool,
+    ends_with_its_server: AtomicBool,
 }
 
 /// A job that the test plays.
@@ -57,6 +59,16 @@ impl HandRunner {
         self.unsure.store(false, Ordering::SeqCst);
     }
 
+    /// It can start nothing for the moment, or can again.
+    pub fn is_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// It starts nothing any more once its server has shut it down.
+    pub fn ends_with_its_server(&self) {
+        self.ends_with_its_server.store(true, Ordering::SeqCst);
+    }
+
     /// It does not know which jobs it has, until it [finds](HandRunner::finds) one.
     pub fn is_unsure(&self) {
         self.unsure.store(true, Ordering::SeqCst);
@@ -77,6 +89,8 @@ impl HandRunner {
             stops: Mutex::default(),
             refuse,
             unsure: AtomicBool::new(false),
+            away: AtomicBool::new(false),
+            ends_with_its_server: AtomicBool::new(false),
         };
         (Arc::new(runner), jobs)
     }
@@ -138,6 +152,14 @@ impl Runner for HandRunner {
         if let Some(reason) = &self.refuse {
             return Err(StartError::Refused(reason.clone()));
         }
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StartError::Unavailable("it is away".into()));
+        }
+        if let Some(reason) = start.forbidden.clone()
+            && !self.kept().await.contains(&start.attempt)
+        {
+            return Err(StartError::Refused(reason));
+        }
         let (sightings, seen) = mpsc::channel(16);
         let (stop, stops) = mpsc::unbounded_channel();
         self.stops
@@ -175,6 +197,12 @@ impl Runner for HandRunner {
             return Err("its cluster is away".to_owned());
         }
         Ok(self.kept().await.contains(&job))
+    }
+
+    async fn shut_down(&self) {
+        if self.ends_with_its_server.load(Ordering::SeqCst) {
+            self.is_away(true);
+        }
     }
 
     async fn kept(&self) -> Vec<AttemptRef> {

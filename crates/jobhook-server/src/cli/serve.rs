@@ -130,6 +130,15 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("Stopping; jobs that run go on");
+        // Whoever asks again does not want to wait, for a disk that hangs for example.
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("Stopped at once, before everything was written");
+            std::process::exit(Exit::Other.code().into());
+        });
     })
 }
 

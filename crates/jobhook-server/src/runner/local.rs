@@ -34,6 +34,8 @@ use crate::supervisor::{
 const READ_BYTES: usize = 128 * 1024;
 /// How long to wait before the supervisors are asked again after they could not be reached.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often output is read in vain, in a row, before it counts as lost: for a minute.
+const MOST_READS: u32 = 60;
 
 /// A runner of local processes.
 #[derive(Debug)]
@@ -182,6 +184,7 @@ impl Runner for LocalRunner {
             watch,
             reader: Some(reader),
             position: job.output_offset,
+            unread: 0,
             upheavals: 0,
             sightings,
         };
@@ -242,6 +245,8 @@ struct Follower {
     /// Lent away while it reads.
     reader: Option<OutputReader>,
     position: u64,
+    /// How often in a row it could not be read.
+    unread: u32,
     /// How many losses of a supervisor were answered by asking.
     upheavals: u64,
     sightings: mpsc::Sender<Sighting>,
@@ -289,7 +294,9 @@ impl Follower {
 
     /// Shows the next stretch of output; `false` if there is nothing to read.
     async fn show_output(&mut self, news: &News) -> Result<bool, Unwatched> {
-        let chunk = self.read().await;
+        let Some(chunk) = self.read().await else {
+            return Ok(true);
+        };
         let is_complete = news.exit.is_some();
         let mut lines: Vec<OutputLine> = Vec::with_capacity(chunk.lines.len() + 1);
         let mut to = chunk.position.max(self.position);
@@ -328,20 +335,22 @@ impl Follower {
         Ok(true)
     }
 
-    /// Reads on in the log, away from the threads that must not wait.
-    async fn read(&mut self) -> Chunk {
-        let nothing = || Chunk {
+    /// Reads on in the log, away from the threads that must not wait. `None` if that failed and may
+    /// succeed later: what is on the disk is not given up for a file that cannot be opened now.
+    async fn read(&mut self) -> Option<Chunk> {
+        let nothing = Chunk {
             position: self.position,
             ..Chunk::default()
         };
         let Some(mut reader) = self.reader.take() else {
-            return nothing();
+            return Some(nothing);
         };
         let read = tokio::task::spawn_blocking(move || (reader.read(READ_BYTES), reader)).await;
         match read {
             Ok((Ok(chunk), reader)) => {
                 self.reader = Some(reader);
-                chunk
+                self.unread = 0;
+                Some(chunk)
             }
             Ok((Err(error), _)) => {
                 tracing::error!(
@@ -349,10 +358,18 @@ impl Follower {
                     "The output of a job cannot be read: {error}"
                 );
                 self.reader = Some(self.jobs.supervisors().output(&self.key, self.position));
-                nothing()
+                self.unread += 1;
+                if self.unread >= MOST_READS {
+                    return Some(nothing);
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(ASK_AGAIN) => {}
+                    () = self.sightings.closed() => {}
+                }
+                None
             }
             // It panicked, or the runtime is ending.
-            Err(_) => nothing(),
+            Err(_) => Some(nothing),
         }
     }
 

@@ -69,6 +69,34 @@ async fn an_error_said_under_the_cancel_mark_is_a_cancellation() {
 }
 
 #[tokio::test]
+async fn a_job_that_could_not_be_started_yet_is_not_started_once_it_is_cancelled() {
+    let (runner, mut jobs) = HandRunner::new("hand", TypeFilter::all(), 1);
+    runner.is_away(true);
+    let bench = Bench::with(vec![runner.clone()]).await;
+    let id = bench.launch(of_type("Any")).await;
+    bench
+        .until(id, |action| action.status == Status::Starting)
+        .await;
+    bench.engine.cancel(id, "ann".into(), None).await.unwrap();
+    runner.is_away(false);
+    while !bench
+        .store
+        .action(id)
+        .await
+        .unwrap()
+        .unwrap()
+        .status
+        .is_final()
+    {
+        bench.clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    let action = bench.until_closed(id).await;
+    assert_eq!(action.status, Status::Cancelled);
+    assert!(jobs.try_recv().is_err(), "nothing was started");
+}
+
+#[tokio::test]
 async fn a_waiting_action_is_cancelled_at_once() {
     let (bench, mut jobs) = Bench::one_runner(1).await;
     bench.launch(of_type("Any")).await;

@@ -5,7 +5,10 @@ use jobhook_protocol::{Access, GrantBody};
 use super::*;
 use crate::action::{Failure, NewAction};
 use crate::file::ObjectRef;
+use crate::store::StoreError;
+use crate::testing::probed_store::{Probe, ProbedStore};
 use crate::testing::{Clerk, factory};
+use crate::write::Write;
 
 #[tokio::test]
 async fn a_job_that_says_nothing_ends_as_its_exit_code_says() {
@@ -208,6 +211,83 @@ async fn an_action_that_becomes_due_while_the_dispatcher_looks_is_not_overlooked
         job.exits(0, now).await;
         bench.until_closed(id).await;
     }
+}
+
+#[tokio::test]
+async fn what_waits_is_started_also_where_the_clock_was_set_back() {
+    let (bench, mut jobs) = Bench::one_runner(1).await;
+    bench.clock.advance(Duration::from_secs(60));
+    bench.launch(of_type("Any")).await;
+    let first = next_started(&mut jobs).await;
+    let second = bench.launch(of_type("Any")).await;
+    bench.clock.set(NOW);
+    first.exits(0, NOW).await;
+    bench.until_closed(first.start.attempt.action).await;
+    // Once it is as late as it was, nothing else has to happen.
+    let started = loop {
+        bench.clock.advance(Duration::from_secs(1));
+        match jobs.try_recv() {
+            Ok(started) => break started,
+            Err(_) => tokio::task::yield_now().await,
+        }
+        let late = bench.clock.now().since(NOW);
+        assert!(late < Duration::from_secs(1_000_000), "it is never started");
+    };
+    assert_eq!(started.start.attempt.action, second);
+}
+
+/// Holds commits.
+#[derive(Debug, Default)]
+struct Held {
+    lock: tokio::sync::Mutex<()>,
+    begun: tokio::sync::Notify,
+}
+
+#[async_trait::async_trait]
+impl Probe for Held {
+    async fn applying(&self, writes: &[Write]) -> Result<(), StoreError> {
+        if writes.iter().any(|write| matches!(write, Write::Insert(_))) {
+            self.begun.notify_one();
+        }
+        drop(self.lock.lock().await);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_while_a_server_stops_is_given_to_its_runner_first() {
+    let (runner, mut jobs) = HandRunner::new("hand", TypeFilter::all(), 9);
+    runner.ends_with_its_server();
+    let store = Arc::new(ProbedStore::new(Held::default()));
+    let keyring = Keyring::new(MasterKey::new(vec![7; 32]).unwrap(), Vec::new());
+    let settings = Settings::new("here", "http://127.0.0.1:1/async");
+    let clock = Arc::new(TestClock::at(NOW));
+    let engine = Engine::new(store.clone(), vec![runner], keyring, clock, settings);
+    engine.start().await.unwrap();
+    engine.launch(vec![of_type("Any")]).await.unwrap();
+    let _first = next(&mut jobs).await;
+    // The next claim stands.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    store.probe.begun.notified().await;
+    let held = store.probe.lock.lock().await;
+    let launching = engine.clone();
+    let launching = tokio::spawn(async move { launching.launch(vec![of_type("Any")]).await });
+    // The claim goes along with the commit that is held.
+    store.probe.begun.notified().await;
+    let ((), ()) = tokio::join!(engine.stop(), async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+    });
+    launching.await.unwrap().unwrap();
+    assert_eq!(store.open_attempts().await.unwrap().len(), 2);
+    assert!(
+        jobs.try_recv().is_ok(),
+        "it was started before the runner shut down"
+    );
 }
 
 #[tokio::test]

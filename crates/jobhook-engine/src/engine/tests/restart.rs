@@ -237,9 +237,9 @@ async fn what_is_left_of_a_closed_attempt_is_forgotten_by_the_next_server() {
     let bench = Bench::on(bench.store, bench.clock, vec![runner.clone()]).await;
     assert_eq!(job.stopped().await, None, "the runner has let go of it");
     bench.launch(of_type("Any")).await;
-    let open = next_started(&mut jobs).await.start.attempt;
+    let open = next_started(&mut jobs).await;
     bench.engine.stop().await;
     let _bench = Bench::on(bench.store, bench.clock, vec![runner.clone()]).await;
     next_started(&mut jobs).await;
-    assert_eq!(runner.kept().await, [open]);
+    assert_eq!(runner.kept().await, [open.start.attempt]);
 }

@@ -113,6 +113,26 @@ async fn a_final_word_on_its_way_is_waited_for_when_the_job_is_gone() {
 }
 
 #[tokio::test]
+async fn however_many_expire_at_once_none_is_left() {
+    let (bench, mut jobs) = Bench::one_runner(1).await;
+    bench.launch(of_type("Any")).await;
+    let _busy = next_started(&mut jobs).await;
+    let timeouts = Timeouts {
+        queue: Some(Duration::from_secs(60)),
+        ..Timeouts::default()
+    };
+    let launches = (0..2500).map(|_| with_timeouts(timeouts)).collect();
+    let launched = bench.engine.launch(launches).await.unwrap();
+    bench.clock.advance(Duration::from_secs(60));
+    for action in launched {
+        while bench.store.action(action.id).await.unwrap().unwrap().status != Status::Timeout {
+            bench.clock.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_action_that_nobody_takes_expires() {
     let (bench, mut jobs) = Bench::one_runner(1).await;
     bench.launch(of_type("Any")).await;
