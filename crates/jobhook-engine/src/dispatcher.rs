@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobhook_protocol::key::hex;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::action::Action;
 use crate::attempt::{Attempt, Ending, Saw};
@@ -41,6 +42,7 @@ pub(crate) fn start(parts: &Arc<Parts>) {
             Arc::clone(runner),
             Arc::clone(slots),
             types,
+            parts.starting.token(),
         ));
         if takes_all {
             // Nothing is left for those behind it.
@@ -61,6 +63,7 @@ pub(crate) fn adopt(parts: &Arc<Parts>, open: Vec<(Action, Attempt)>) {
                     attempt,
                     drive::Origin::TakenUp,
                     slots.take(),
+                    parts.starting.token(),
                 );
                 parts.loops.spawn(driver);
             }
@@ -77,8 +80,9 @@ async fn dispatch(
     runner: Arc<dyn Runner>,
     slots: Arc<Slots>,
     types: TypeFilter,
+    // Held as long as it takes something.
+    _starting: TaskTrackerToken,
 ) {
-    let _starting = parts.starting.token();
     let (mut work, mut later) = (parts.changes.work(), parts.changes.later());
     // Whether something may wait already, and when something will.
     let (mut look, mut due) = (true, None);
@@ -196,6 +200,7 @@ fn start_driver(
         attempt,
         drive::Origin::Claimed,
         slots.take(),
+        parts.starting.token(),
     );
     parts.loops.spawn(driver);
 }
@@ -222,8 +227,9 @@ async fn go_on_without(parts: Arc<Parts>, action: Action, attempt: Attempt) {
                 Ok(true) => {
                     tracing::warn!(action.id = %id, old, runner = runner.name(), "The runner of an attempt is not in the configuration any more; one of its kind goes on with it");
                     let (runner, slot) = (Arc::clone(runner), slots.take());
-                    let origin = drive::Origin::TakenUp;
-                    return drive::drive(Arc::clone(&parts), runner, action, attempt, origin, slot)
+                    let (origin, starting) = (drive::Origin::TakenUp, parts.starting.token());
+                    let parts = Arc::clone(&parts);
+                    return drive::drive(parts, runner, action, attempt, origin, slot, starting)
                         .await;
                 }
                 Err(reason) => {

@@ -48,6 +48,8 @@ pub(crate) enum Origin {
 }
 
 /// Drives the attempt until it is closed or the engine stops.
+///
+/// - `starting`: held until its runner was asked to start it.
 pub(crate) async fn drive(
     parts: Arc<Parts>,
     runner: Arc<dyn Runner>,
@@ -55,9 +57,9 @@ pub(crate) async fn drive(
     attempt: Attempt,
     origin: Origin,
     slot: Slot,
+    starting: TaskTrackerToken,
 ) {
     let watched = parts.changes.live.watch(&action, &attempt);
-    let starting = parts.starting.token();
     let driver = Driver {
         at: attempt.at,
         parts,
@@ -133,8 +135,6 @@ impl Driver {
     }
 
     /// Starts the job, or finds it. The inner error says why it never will start.
-    ///
-    /// - `starting`: held until the runner was asked once.
     async fn start(
         &self,
         starting: TaskTrackerToken,

@@ -150,6 +150,9 @@ fn end(outcome: Outcome, output: &mut Output) -> Exit {
     }
 }
 
+/// tokio's own variable for the number of its threads.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
+
 /// For the server a thread for each processor but one, which is left to the thread that commits: were
 /// there more that have much to do than there are processors, they would take them from each other at
 /// each answer. One is enough to wait for an answer.
@@ -157,11 +160,7 @@ fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = match command {
         Command::Serve(_) => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
-            // Who wants another number says so to tokio.
-            if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
-                let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-                builder.worker_threads(processors.saturating_sub(1).max(1));
-            }
+            builder.worker_threads(threads_that_answer(std::env::var_os(THREADS))?);
             builder
         }
         _ => tokio::runtime::Builder::new_current_thread(),
@@ -171,6 +170,21 @@ fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, Failure> {
             Exit::Other,
             format_args!("the system gives no threads or files: {error}"),
         )
+    })
+}
+
+/// How many threads answer requests, if `wanted` does not say otherwise.
+fn threads_that_answer(wanted: Option<std::ffi::OsString>) -> Result<usize, Failure> {
+    let Some(wanted) = wanted else {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        return Ok(processors.saturating_sub(1).max(1));
+    };
+    let number = wanted.to_str().and_then(|text| text.parse().ok());
+    number.filter(|number| *number > 0).ok_or_else(|| {
+        let wanted = wanted.to_string_lossy();
+        Failure::usage(format_args!(
+            "the variable {THREADS} is `{wanted}`, and must be a whole number from 1"
+        ))
     })
 }
 
@@ -198,5 +212,24 @@ async fn dispatch(
         Command::Upload(upload) => upload::run(upload, surroundings, output).await,
         Command::Download(download) => download::run(download, surroundings, output).await,
         Command::Exec(exec) => exec::run(exec, surroundings, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_threads_that_is_none_is_named() {
+        assert_eq!(threads_that_answer(Some("3".into())).unwrap(), 3);
+        assert!(threads_that_answer(None).unwrap() > 0);
+        for wrong in ["0", "x", "-1", ""] {
+            let Err(Failure::Said { exit, message }) = threads_that_answer(Some(wrong.into()))
+            else {
+                panic!("`{wrong}` is no number of threads");
+            };
+            assert_eq!(exit, Exit::Usage);
+            assert!(message.contains(&format!("`{wrong}`")), "{message}");
+        }
     }
 }
