@@ -97,6 +97,7 @@ class Receipt:
         Raises:
             Refused: The server said no.
             ServerAway: It did not answer.
+            JobOver: It belongs to the parent of this process (`job_forked`).
         """
 
 @final
@@ -198,6 +199,7 @@ class Stop:
 
     def __new__(cls) -> Stop: ...
     def set(self) -> None: ...
+    def during(self, work: Callable[[], _T]) -> _T: ...
 
 @final
 class NativeHook:

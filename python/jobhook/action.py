@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .digits import loads
+
 __all__ = ["Action", "ActionFile", "Attempt", "Back", "Cancel", "Gap", "LogLine", "Lost", "Witness"]
 
 
@@ -191,33 +193,33 @@ class Back:
 
 def action_of(text: str) -> Action:
     """The action in the JSON of an answer."""
-    return _action(json.loads(text))
+    return _action(loads(text))
 
 
 def actions_of(text: str) -> list[Action]:
     """The actions in the JSON of an answer."""
-    return [_action(found) for found in json.loads(text)]
+    return [_action(found) for found in loads(text)]
 
 
 def page_of(text: str) -> tuple[list[Action], str | None]:
     """The actions of a page of the list, and the cursor of the next page."""
-    found = json.loads(text)
+    found = loads(text)
     return [_action(action) for action in found["actions"]], found.get("next")
 
 
 def line_of(text: str) -> LogLine:
     """The line in the JSON of an event."""
-    return _line(json.loads(text))
+    return _line(loads(text))
 
 
 def lines_of(text: str) -> list[LogLine]:
     """The lines in the JSON of an answer."""
-    return [_line(found) for found in json.loads(text)]
+    return [_line(found) for found in loads(text)]
 
 
 def files_of(text: str) -> tuple[list[ActionFile], str | None]:
     """The files of a page of a list, and the cursor of the next page."""
-    found = json.loads(text)
+    found = loads(text)
     return [_file(file) for file in found["files"]], found.get("next")
 
 
@@ -294,7 +296,8 @@ def _file(found: dict[str, Any]) -> ActionFile:
         metadata=found.get("metadata", {}),
         attempt=found.get("attempt"),
         created_at=_known_time(found["createdAt"]),
-        _text=json.dumps(found),
+        # What it is downloaded by. Nobody looks at the metadata there, which may have a `Decimal`.
+        _text=json.dumps(found, default=str),
     )
 
 

@@ -62,6 +62,9 @@ class Shapes:
         if annotation is None:
             annotation = type(None)
         origin, parts = get_origin(annotation), get_args(annotation)
+        # `typing.List` alone is `list`. It has no parts at all, and `tuple[()]` has none in it.
+        if origin is not None and not hasattr(annotation, "__args__"):
+            annotation, origin = origin, None
         if origin is not None:
             return self._of_parts(annotation, origin, parts)
         if not isinstance(annotation, type):
@@ -78,9 +81,11 @@ class Shapes:
             if len(parts) == 2 and parts[1] is ...:
                 return ListShape(self.of(parts[0]), tuple, tuple)
             return TupleShape([] if parts == ((),) else [self.of(it) for it in parts])
+        needed = 1 if origin in _LISTS else 2 if origin in _MAPS else len(parts)
+        if len(parts) != needed:
+            raise NoShape(f"{annotation} names {len(parts)} types, and takes {needed}")
         if origin in _LISTS:
-            kind, made = _LISTS[origin]
-            return ListShape(self.of(parts[0]), kind, made)
+            return ListShape(self.of(parts[0]), *_LISTS[origin])
         if origin in _MAPS:
             key, _ = _bare(parts[0])
             if key is not str:
@@ -92,6 +97,10 @@ class Shapes:
         if kind in _PLAIN:
             plain: Shape = _PLAIN[kind]()
             return plain
+        if kind in _LISTS:
+            return ListShape(AnyShape(), *_LISTS[kind])
+        if kind in _MAPS:
+            return MapShape(AnyShape())
         if all(hasattr(kind, it) for it in ("model_json_schema", "model_validate", "model_dump")):
             return self._keep(kind, ModelShape(kind))
         if dataclasses.is_dataclass(kind):
@@ -102,7 +111,7 @@ class Shapes:
             return self._named_tuple(kind)
         if issubclass(kind, enum.Enum):
             choices = [(_scalar(it.value, kind), it) for it in kind]
-            return self._keep(kind, ChoiceShape(choices, kind.__name__))
+            return self._keep(kind, ChoiceShape(choices, kind))
         hint = _HINTS.get(kind, "a dataclass, TypedDict, enumeration or a type of JSON can")
         raise NoShape(f"{_shown(kind)} cannot be told from JSON; {hint}")
 
@@ -111,7 +120,8 @@ class Shapes:
         return shape
 
     def _dataclass(self, kind: Any) -> Shape:
-        shape = RecordShape(kind, kind, lambda value: isinstance(value, kind), True)
+        # Not what extends it: the fields that it does not have would be lost.
+        shape = RecordShape(kind, kind, lambda value: type(value) is kind, True)
         self._keep(kind, shape)
         hints = self.hints(kind)
         for name, hint in hints.items():
@@ -148,7 +158,7 @@ class Shapes:
         return shape
 
     def _named_tuple(self, kind: Any) -> Shape:
-        shape = RecordShape(kind, kind, lambda value: isinstance(value, kind), True)
+        shape = RecordShape(kind, kind, lambda value: type(value) is kind, True)
         self._keep(kind, shape)
         hints = self.hints(kind)
         for name in kind._fields:
@@ -270,11 +280,7 @@ def _uuid_of(text: str) -> uuid.UUID:
 
 _PLAIN: dict[Any, Any] = {
     **{kind: lambda kind=kind: JsonShape(kind) for kind in (type(None), bool, int, float, str)},
-    list: lambda: ListShape(AnyShape(), list, list),
     tuple: lambda: ListShape(AnyShape(), tuple, tuple),
-    set: lambda: ListShape(AnyShape(), set, set),
-    frozenset: lambda: ListShape(AnyShape(), frozenset, frozenset),
-    dict: lambda: MapShape(AnyShape()),
     datetime: lambda: TextShape(
         datetime,
         "date-time",

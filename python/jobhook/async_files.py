@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ._jobhook import Stop
+from .awaited import InLoop, stoppable, waited
 from .errors import JobCancelled
 from .files import FileInfo, Uploaded, checked, checked_index, info_of, target_of, uploaded_of
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["AsyncFiles", "AsyncJobFile", "in_loop", "stoppable"]
+__all__ = ["AsyncFiles", "AsyncJobFile"]
 
 
 class AsyncJobFile:
@@ -45,19 +44,22 @@ class AsyncJobFile:
         progress: OnProgress | None = None,
     ) -> Path:
         """Fetches it, and tells where it is."""
-        native, seen = self._files._native, in_loop(progress)
+        native = self._files._native
         target, is_directory = target_of(path)
         came = await self._files._move(
-            lambda heeds, stop: native.download(self.index, target, is_directory, seen, heeds, stop)
+            progress,
+            lambda seen, heeds, stop: native.download(
+                self.index, target, is_directory, seen, heeds, stop
+            ),
         )
         assert came is not None
         return came[0]
 
     async def read(self, *, progress: OnProgress | None = None) -> bytes:
         """Fetches it into memory."""
-        native, seen = self._files._native, in_loop(progress)
+        native = self._files._native
         read = await self._files._move(
-            lambda heeds, stop: native.read(self.index, seen, heeds, stop)
+            progress, lambda seen, heeds, stop: native.read(self.index, seen, heeds, stop)
         )
         assert read is not None
         return read
@@ -113,22 +115,24 @@ class AsyncFiles:
         progress: OnProgress | None = None,
     ) -> Uploaded:
         """Leaves a file with the server. A file object is read in another thread."""
-        native, seen = self._native, in_loop(progress)
-        given, fields = checked(source), (name, mimetype, metadata)
+        native, given, fields = self._native, checked(source), (name, mimetype, metadata)
         found = await self._move(
-            lambda heeds, stop: native.upload(given, fields, seen, heeds, stop)
+            progress, lambda seen, heeds, stop: native.upload(given, fields, seen, heeds, stop)
         )
         return uploaded_of(found)
 
     async def _look(self, index: int) -> FileInfo | None:
         self._files._job.heed()
-        return info_of(await asyncio.to_thread(self._native.look, index))
+        return info_of(await waited(lambda: self._native.look(index)))
 
-    async def _move(self, work: Callable[[bool, Stop], T]) -> T:
+    async def _move(
+        self, progress: OnProgress | None, work: Callable[[InLoop | None, bool, Stop], T]
+    ) -> T:
         job = self._files._job
         heeds, stop = job.heed(), Stop()
+        seen = InLoop.of(progress, stop)
         try:
-            return await stoppable(stop, lambda: work(heeds, stop))
+            return await stoppable(stop, lambda: work(seen, heeds, stop), seen)
         except JobCancelled:
             # Here, so that this thread counts as told, and not the one that waited.
             job.check()
@@ -136,20 +140,3 @@ class AsyncFiles:
 
     def __repr__(self) -> str:
         return repr(self._files)
-
-
-def in_loop(progress: OnProgress | None) -> OnProgress | None:
-    """What may be called from another thread, and calls `progress` in this event loop."""
-    if progress is None:
-        return None
-    loop = asyncio.get_running_loop()
-    return lambda moved, of: loop.call_soon_threadsafe(progress, moved, of)
-
-
-async def stoppable(stop: Stop, work: Callable[[], T]) -> T:
-    """Runs `work` on a thread, which is stopped with the task, or the program could not end."""
-    try:
-        return await asyncio.to_thread(work)
-    except asyncio.CancelledError:
-        stop.set()
-        raise

@@ -1,7 +1,7 @@
 """A job for asyncio: what waits is awaited, the rest returns at once as it does in `Job`.
 
-Waiting goes through `asyncio.to_thread`. No thread of Rust ever calls into Python, so a program
-that ends right after its last report ends as it should.
+Waiting goes through `asyncio.to_thread`, and ends with its task. No thread of Rust ever calls into
+Python, so a program that ends right after its last report ends as it should.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterable
 from itertools import repeat
 
+from .awaited import waited
 from .job import Job, total_of
 
 TYPE_CHECKING = False
@@ -39,8 +40,9 @@ class AsyncReceipt:
         Raises:
             Refused: The server said no.
             ServerAway: It did not answer.
+            JobOver: It belongs to the parent of this process (`job_forked`).
         """
-        await asyncio.to_thread(self._receipt.wait, limit)
+        await waited(lambda: self._receipt.wait(limit))
 
 
 class AsyncJob:
@@ -112,7 +114,7 @@ class AsyncJob:
 
     async def arguments(self) -> Any:
         """What the action was launched with. As `Job.arguments`."""
-        return await asyncio.to_thread(lambda: self._job.arguments)
+        return await waited(lambda: self._job.arguments)
 
     @property
     def results(self) -> Any:
@@ -207,7 +209,7 @@ class AsyncJob:
 
     async def flush(self, limit: float | None = None) -> None:
         """Waits until everything that was said is answered. As `Job.flush`."""
-        await asyncio.to_thread(self._job.flush, limit)
+        await waited(lambda: self._job.flush(limit))
 
     async def close(self) -> None:
         """Sends what is left, and says no more. As `Job.close`."""

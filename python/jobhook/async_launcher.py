@@ -6,9 +6,9 @@ import asyncio
 
 from ._jobhook import Stop
 from .action import action_of
-from .async_files import in_loop, stoppable
+from .awaited import InLoop, stoppable, waited
 from .files import checked
-from .launcher import Launch, Launcher, not_over, path_of, paths_of, seen_of
+from .launcher import Launch, Launcher, from_zero, not_over, path_of, paths_of, seen_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,17 +95,16 @@ class AsyncLauncher:
         progress: OnProgress | None = None,
     ) -> LaunchFile:
         """Uploads a file that an action is to be launched with. May be cancelled."""
-        stop, seen, fields = Stop(), in_loop(progress), (name, mimetype, metadata)
-        given = checked(source)
-        upload = self._native.upload
-        file = await stoppable(stop, lambda: upload(given, fields, seen, stop))
+        stop, given, fields = Stop(), checked(source), (name, mimetype, metadata)
+        seen, upload = InLoop.of(progress, stop), self._native.upload
+        file = await stoppable(stop, lambda: upload(given, fields, seen, stop), seen)
         assert file is not None
         return file
 
     async def files(self, uuid: str, *, property: str | None = None) -> AsyncIterator[ActionFile]:
         """The files of an action."""
         found = self._launcher.files(uuid, property=property)
-        while (file := await asyncio.to_thread(next, found, None)) is not None:
+        while (file := await waited(lambda: next(found, None))) is not None:
             yield file
 
     async def download(
@@ -118,7 +117,7 @@ class AsyncLauncher:
     ) -> Path:
         """Downloads a file of an action, and tells where it is. May be cancelled."""
         to, replaces = path_of(file, path)
-        return await self._download(uuid, file, to, replaces, in_loop(progress))
+        return await self._download(uuid, file, to, replaces, progress)
 
     async def download_all(
         self, uuid: str, directory: str | os.PathLike[str] = ".", *, property: str = "outputs"
@@ -131,15 +130,16 @@ class AsyncLauncher:
         return paths
 
     async def _download(
-        self, uuid: str, file: ActionFile, to: Path, replaces: bool, seen: OnProgress | None
+        self, uuid: str, file: ActionFile, to: Path, replaces: bool, progress: OnProgress | None
     ) -> Path:
-        stop, download = Stop(), self._native.download
-        await stoppable(stop, lambda: download(uuid, file._text, (to, replaces), seen, stop))
+        stop, download, target = Stop(), self._native.download, (to, replaces)
+        seen = InLoop.of(progress, stop)
+        await stoppable(stop, lambda: download(uuid, file._text, target, seen, stop), seen)
         return to
 
     async def show(self, uuid: str) -> Action:
         """An action, with its history."""
-        return await asyncio.to_thread(self._launcher.show, uuid)
+        return await waited(lambda: self._launcher.show(uuid))
 
     async def list(
         self,
@@ -150,13 +150,13 @@ class AsyncLauncher:
     ) -> AsyncIterator[Action]:
         """The actions, newest first, asked for page by page."""
         found = self._launcher.list(status=status, type=type, limit=limit)
-        while (action := await asyncio.to_thread(next, found, None)) is not None:
+        while (action := await waited(lambda: next(found, None))) is not None:
             yield action
 
     async def lines(self, uuid: str, *, after: int = 0) -> AsyncIterator[LogLine]:
         """The lines that are stored now, with numbers above `after`."""
         found = self._launcher.lines(uuid, after=after)
-        while (line := await asyncio.to_thread(next, found, None)) is not None:
+        while (line := await waited(lambda: next(found, None))) is not None:
             yield line
 
     async def wait(self, uuid: str, *, timeout: float | None = None) -> Action:
@@ -169,7 +169,7 @@ class AsyncLauncher:
 
     async def follow(self, uuid: str, *, after: int = 0) -> AsyncIterator[Seen]:
         """What is seen of an action until it is over. May be cancelled."""
-        follower = self._native.follow(uuid, after)
+        follower = self._native.follow(uuid, from_zero("`after`", after))
         stop = Stop()
         while (found := await stoppable(stop, lambda: follower.next(stop))) is not None:
             seen = seen_of(*found)

@@ -116,6 +116,8 @@ class ContentMismatch(JobhookError, ValueError):
 class FileUnusable(JobhookError, OSError):
     """A file of this machine cannot be moved.
 
+    What the system said is in the text alone: `errno`, `strerror` and `filename` are `None`.
+
     Codes: `file_unreadable`, `file_unwritable`, `file_exists` (something else has the name of what
     was downloaded into a directory, and was left alone), `file_changed` (somebody wrote to it while
     it was uploaded: do that once it is complete).

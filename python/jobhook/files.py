@@ -8,12 +8,12 @@ in Rust.
 from __future__ import annotations
 
 import io
-import json
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from ._jobhook import NativeFiles
+from .digits import loads
 from .errors import InvalidSetting
 
 TYPE_CHECKING = False
@@ -111,6 +111,8 @@ class JobFile:
                 none: if the same file is there nothing is fetched, and something else is left
                 alone. Or the file, which is replaced. The current directory if `None`.
             progress: Called with the bytes that arrived and those there are, a few times a second.
+                What it raises ends the download. By the last call, that all arrived, the file may
+                be there, and stays.
 
         Raises:
             Refused: Code `file_not_found`, for example.
@@ -195,7 +197,9 @@ class Files:
             mimetype: Its media type, such as `text/csv`; `application/octet-stream` if `None`.
             metadata: A JSON object of at most 4,096 bytes.
             progress: Called with the bytes that were sent and those there are, or `None`, a few
-                times a second. It begins anew where they have to be sent again.
+                times a second. It begins anew where they have to be sent again. What it raises
+                ends the upload. By the last call, that all were sent, the server may have it, and
+                keeps it.
 
         Raises:
             Refused: Codes `file_not_found` (the job may not write there), `quota_exceeded`,
@@ -272,7 +276,7 @@ def info_of(text: str | None) -> FileInfo | None:
     """What a server says about a file, from the JSON of its answer."""
     if text is None:
         return None
-    found = json.loads(text)
+    found = loads(text)
     return FileInfo(
         name=found.get("name"),
         mimetype=found["mimetype"],

@@ -12,7 +12,7 @@ import os
 import sys
 
 from ._jobhook import NativeJob
-from .errors import InvalidValue, JobCancelled, JobhookError
+from .errors import InvalidSetting, InvalidValue, JobCancelled, JobhookError
 from .sigterm import forget, heed
 
 TYPE_CHECKING = False
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 _UNSET: Any = object()
+# How many characters of an exception's text are reported.
+_LONGEST = 65_536
 
 
 class Job:
@@ -82,7 +84,7 @@ class Job:
                 `JOBHOOK_CA_FILE` if `None`.
             spool_directory: Where reports are kept while the server is away, so that they
                 outlive the process. It is made if it is not there.
-            spool_bytes: How many bytes may wait to be sent.
+            spool_bytes: How many bytes may wait to be sent, from 0.
             patience: Seconds that the server may be away before the job stops reporting.
             flush_limit: Seconds that the end may wait for the last reports.
             answer_timeout: Seconds that one answer may take.
@@ -98,6 +100,10 @@ class Job:
             InvalidSetting: An argument is wrong.
             SystemRefused: There is no thread or no socket.
         """
+        if not 0 <= spool_bytes <= sys.maxsize:
+            limits = f"must be a whole number from 0 to {sys.maxsize}"
+            text = f"spool_bytes is invalid: it is {spool_bytes}, and {limits}"
+            raise InvalidSetting(text, "invalid_setting")
         native = NativeJob(
             os.environ if environ is None else environ,
             heartbeat=heartbeat,
@@ -141,7 +147,8 @@ class Job:
     def arguments(self) -> Any:
         """What the action was launched with; `None` if nothing.
 
-        The first use asks the server and waits, up to two minutes.
+        The first use asks the server and waits, up to two minutes. A whole number of more digits
+        than `sys.get_int_max_str_digits()` comes as a `decimal.Decimal`.
 
         Raises:
             ServerAway: No answer came.
@@ -206,13 +213,14 @@ class Job:
             status: After SUCCESS and ERROR only log lines may follow.
             results: What the job made, any JSON; replaces what was reported before.
             details: What people see, any JSON; replaces those before, progress included.
-            error_name: What went wrong, for programs. Means ERROR.
-            error_message: What went wrong, for people. Means ERROR.
+            error_name: What went wrong, for programs. Means ERROR, and goes with no other status.
+            error_message: What went wrong, for people. Means ERROR, too.
             message: What the job is doing.
             logs: Lines for the log.
 
         Raises:
-            InvalidValue: Something is not JSON, or too long for a server.
+            InvalidValue: Something is not JSON, or too long for a server; or an error goes with
+                RUNNING or SUCCESS.
             JobOver: The job has ended, is closed, or belongs to the parent of this process.
             ServerAway: Too much waits to be sent, or the job stopped reporting.
             JobCancelled: The job should end.
@@ -319,7 +327,10 @@ class Job:
 
         Raises:
             ServerAway: Something was not answered.
-            JobhookError: What went wrong on the way, such as lines that found no room.
+            Refused: The server refused something, such as results that do not fit the operation
+                (`invalid_output`): the SUCCESS that had them was not stored. An ERROR that was
+                reported after that stands in its place, and nothing is raised.
+            JobhookError: What else went wrong on the way, such as lines that found no room.
         """
         try:
             self._native.close()
@@ -350,15 +361,15 @@ class Job:
             finally:
                 self.close()
             return
-        # The exception of the program is the one to go on.
+        # The exception of the program is the one to go on, whatever becomes of its report.
         try:
             if not self._has_ended:
                 self._report_exception(exc)
-        except JobhookError as error:
+        except Exception as error:
             _tell(error)
         try:
             self.close()
-        except JobhookError as error:
+        except Exception as error:
             _tell(error)
 
     def _report_success(self) -> None:
@@ -400,27 +411,23 @@ class Job:
         return receipt
 
     def _report_exception(self, error: BaseException) -> None:
-        name = type(error).__name__
-        if isinstance(error, JobCancelled):
-            self._report(True, "ERROR", error_name=name, error_message=str(error))
-            return
-        if isinstance(error, SystemExit):
-            text = f"the program ended itself with {error.code!r}"
-            self._report(True, "ERROR", error_name=name, error_message=text)
-            return
+        if not isinstance(error, (JobCancelled, SystemExit)):
+            self._log_traceback(error)
+        try:
+            text = text_of(error)
+        except Exception:
+            text = "(its text cannot be had)"
+        self._report(True, "ERROR", error_name=type(error).__name__, error_message=text)
+
+    def _log_traceback(self, error: BaseException) -> None:
         from traceback import format_exception
 
         try:
             for part in format_exception(type(error), error, error.__traceback__):
                 self._native.log_quietly(part)
-        except JobhookError as missing:
+        except Exception as missing:
             # There may be no room for lines, and still be some for the ERROR.
             _tell(missing)
-        try:
-            text = str(error)
-        except Exception:
-            text = "(its text cannot be had)"
-        self._report(True, "ERROR", error_name=name, error_message=text)
 
     def _let_go(self) -> None:
         atexit.unregister(self._at_exit)
@@ -452,6 +459,26 @@ def total_of(iterable: object, total: int | None) -> int | None:
     return total
 
 
-def _tell(error: JobhookError) -> None:
-    if sys.stderr is not None:
-        print(f"jobhook: {error} ({error.code})", file=sys.stderr)
+def text_of(error: BaseException) -> str:
+    """What an error says, cut where it is too long for a report."""
+    if isinstance(error, SystemExit):
+        text = f"the program ended itself with {error.code!r}"
+    else:
+        text = str(error)
+    if len(text) > _LONGEST:
+        return f"{text[:_LONGEST]}… ({len(text)} characters in all)"
+    return text
+
+
+def _tell(error: Exception) -> None:
+    try:
+        code = getattr(error, "code", type(error).__name__)
+        text = str(error)
+        # A refusal tells its code itself.
+        if f"({code})" not in text:
+            text += f" ({code})"
+        if sys.stderr is not None:
+            print(f"jobhook: {text}", file=sys.stderr)
+    except Exception:
+        # A stderr that is closed must not end what goes on after this.
+        return

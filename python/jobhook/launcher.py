@@ -143,6 +143,7 @@ class Launcher:
 
         Raises:
             InvalidValue: The arguments are not JSON.
+            InvalidSetting: A number or a grant cannot be one.
             FileUnusable: A file cannot be read.
             Refused: The server said no.
             ServerAway: No answer came; it may have been launched.
@@ -171,6 +172,7 @@ class Launcher:
 
         Raises:
             InvalidValue: The input is not JSON.
+            InvalidSetting, FileUnusable: As `launch`.
             Refused: Codes `unknown_operation`, `invalid_input`, `not_permitted`, for example.
             ServerAway: No answer came; it may have been launched.
         """
@@ -189,7 +191,7 @@ class Launcher:
 
     def _wanted(
         self,
-        what: str,
+        what: object,
         is_operation: bool,
         arguments: Any,
         attempts: int | None,
@@ -197,6 +199,9 @@ class Launcher:
         files: Iterable[File] | File,
         grants: Iterable[Grant],
     ) -> Wanted:
+        if not isinstance(what, str):
+            name = "id" if is_operation else "type"
+            raise TypeError(f"`{name}`: {type(what).__name__!r} object is not an instance of 'str'")
         if isinstance(files, (str, os.PathLike, LaunchFile)):
             files = [files]
         return {
@@ -247,8 +252,10 @@ class Launcher:
             property: Only these.
 
         Raises:
+            InvalidSetting: There is no such property.
             Refused, ServerAway: As `show`, at any step.
         """
+        one_of("the property", property, (None, "inputs", "outputs"))
         cursor = None
         while True:
             found, cursor = files_of(self._native.files(uuid, cursor))
@@ -292,7 +299,7 @@ class Launcher:
     ) -> list[Path]:
         """Downloads what an action left into a directory, which is made if it is not there.
 
-        Files that share a name have their number before it. Raises as `download`.
+        Files that share a name have their number before it. Raises as `files` and `download`.
         """
         found = list(self.files(uuid, property=property))
         paths = paths_of(found, directory)
@@ -321,12 +328,15 @@ class Launcher:
         Args:
             status: Only these.
             type: Only this type.
-            limit: At most so many; all if `None`.
+            limit: At most so many, from 0; all if `None`.
 
         Raises:
+            InvalidSetting: There is no such status, or the limit is below 0.
             Refused, ServerAway: As `show`, at any step.
         """
         statuses = [status] if isinstance(status, str) else [*status]
+        if limit is not None:
+            from_zero("the limit", limit)
         cursor = None
         left = limit
         while left is None or left > 0:
@@ -340,7 +350,7 @@ class Launcher:
 
     def lines(self, uuid: str, *, after: int = 0) -> Iterator[LogLine]:
         """The lines that are stored now, with numbers above `after`. Raises as `list`."""
-        position = after
+        position = from_zero("`after`", after)
         while True:
             # The last page has no lines; one that does not lead on is not asked for again.
             text, following = self._native.lines(uuid, position, PAGE)
@@ -375,9 +385,10 @@ class Launcher:
         server goes away and returns.
 
         Raises:
+            InvalidSetting: `after` is below 0.
             Refused, ServerAway: As `wait`.
         """
-        follower = self._native.follow(uuid, after)
+        follower = self._native.follow(uuid, from_zero("`after`", after))
         while (found := follower.next(None)) is not None:
             seen = seen_of(*found)
             if seen is not None:
@@ -400,6 +411,32 @@ class Launcher:
             ServerAway: No answer came.
         """
         return action_of(self._native.retry(uuid))
+
+
+def from_zero(name: str, number: int) -> int:
+    """A number that counts.
+
+    Raises:
+        InvalidSetting: It is below zero.
+    """
+    if number < 0:
+        raise InvalidSetting(
+            f"{name} is invalid: it is {number}, and must be a whole number from 0",
+            "invalid_setting",
+        )
+    return number
+
+
+def one_of(name: str, given: str | None, choices: tuple[str | None, ...]) -> None:
+    """Refuses a word that is none of these.
+
+    Raises:
+        InvalidSetting: It is none.
+    """
+    if given not in choices:
+        words = " or ".join(word for word in choices if word is not None)
+        text = f"{name} is invalid: it is {given}, and must be {words}"
+        raise InvalidSetting(text, "invalid_setting")
 
 
 def grant_of(given: Any) -> Grant:

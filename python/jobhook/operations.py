@@ -38,7 +38,7 @@ class Operation:
         id: Its name, such as `Report.Generate`.
         function: As it was written.
         permission: Who may launch it, an expression that the server understands.
-        is_async: Whether it is `async def`.
+        is_async: Whether it is `async def`, also under decorators that are not.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class Operation:
         self.id = id
         self.function = function
         self.permission = permission
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.is_async = any(
+            inspect.iscoroutinefunction(it) for it in (function, inspect.unwrap(function))
+        )
         shapes = Shapes(names)
         try:
             hints = shapes.hints(function)
@@ -132,16 +134,16 @@ class Operation:
             raise InvalidOutput(text, "invalid_output")
         return written
 
-    def write_input(self, value: Any) -> Any:
-        """The JSON of an input that is given as the function takes it."""
+    def write_input(self, value: Any) -> tuple[Any, Faults]:
+        """The JSON of an input that is given as the function takes it; else it, and why not."""
         faults = Faults()
         if self._input is None:
-            return value
+            return value, faults
         written = self._input.write(value, "", faults)
-        return value if faults else written
+        return (value if faults else written), faults
 
     def call(self, job: Job, input: Any) -> Any:
-        """Calls the function, with what `read` made. For `async` functions: what to await."""
+        """Calls the function, with what `read` made. What it returns may have to be awaited."""
         arguments: list[Any] = []
         if self._job is not None:
             arguments.append(AsyncJob(job) if self._job == "async" else job)

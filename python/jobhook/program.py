@@ -7,13 +7,15 @@ otherwise ─────▶ says what it is, on stderr                       64
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .digits import loads
 from .errors import (
     InvalidInput,
     InvalidOutput,
@@ -23,13 +25,13 @@ from .errors import (
     Refused,
     UnknownOperation,
 )
-from .job import Job
+from .job import Job, text_of
 from .operations import Operation, definitions, find, known
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["call", "report_success", "run"]
+__all__ = ["call", "input_of", "report_success", "run"]
 
 _OF_JOB = ("JOB_ID", "JOB_SECRET_KEY", "JOB_HOOK")
 _FAILED = 1
@@ -112,7 +114,7 @@ def _run_as_job() -> int:
             except (UnknownOperation, InvalidInput, InvalidOutput) as error:
                 # The name is the same in all languages, and a traceback would tell nothing.
                 print(error, file=sys.stderr)
-                _fail(job, error.code, str(error))
+                _fail(job, error.code, text_of(error))
                 return _FAILED
     except JobCancelled as cancelled:
         print(cancelled, file=sys.stderr)
@@ -137,14 +139,23 @@ def _work(job: Job) -> Any:
     """Runs the operation of the action. Returns the JSON of what it returned."""
     id, text = job._native.operation()
     it = find(id or "")
+    return it.write(call(it, job, input_of(it, text)))
+
+
+def input_of(it: Operation, text: str | None) -> Any:
+    """The input that an operation takes, from its JSON.
+
+    Raises:
+        InvalidInput: It does not fit.
+    """
     try:
-        value = None if text is None else json.loads(text)
+        value = None if text is None else loads(text)
     except RecursionError:
         raise InvalidInput(
             f"the input does not fit {it.id}: /: it nests arrays and objects too deeply",
             "invalid_input",
         ) from None
-    return it.write(call(it, job, it.read(value)))
+    return it.read(value)
 
 
 def report_success(job: Job, results: Any) -> None:
@@ -168,14 +179,20 @@ def report_success(job: Job, results: Any) -> None:
 def call(it: Operation, job: Job, input: Any) -> Any:
     """Calls an operation. One that is `async` gets an event loop, and is cancelled with the job."""
     made = it.call(job, input)
-    if not it.is_async:
+    # A decorator may hide that a function is `async`; what it returned does not.
+    if not inspect.isawaitable(made):
         return made
     import asyncio
 
-    return asyncio.run(_watched(job, made))
+    return asyncio.run(_watched(job, made if inspect.iscoroutine(made) else _awaited(made)))
 
 
-async def _watched(job: Job, work: Coroutine[Any, Any, Any]) -> Any:
+async def _awaited(work: Awaitable[Any]) -> Any:
+    """What belongs to another event loop is refused here, where `asyncio.wait` waited for ever."""
+    return await work
+
+
+async def _watched(job: Job, work: Awaitable[Any]) -> Any:
     import asyncio
 
     task = asyncio.ensure_future(work)

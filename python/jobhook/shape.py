@@ -131,6 +131,13 @@ def _refers(part: Any, reference: str) -> bool:
 class Shape:
     """What a value is as JSON. This one lets every JSON through as it is."""
 
+    # The type of its values, if they have one.
+    _kind: Any = None
+
+    def is_of(self, kind: type) -> bool:
+        """Whether it is made for values of that very type, and not for one that it extends."""
+        return kind is self._kind
+
     def schema(self, schemas: Schemas) -> Schema:
         """Its JSON Schema."""
         return {}
@@ -233,22 +240,22 @@ class ChoiceShape(Shape):
 
     Args:
         choices: The JSON of each, and what it is in Python.
-        title: The name of an enumeration.
+        kind: The enumeration, if it is one.
     """
 
-    def __init__(self, choices: list[tuple[Any, Any]], title: str | None = None) -> None:
+    def __init__(self, choices: list[tuple[Any, Any]], kind: type | None = None) -> None:
         self._choices = choices
-        self._title = title
+        self._kind = kind
 
     def schema(self, schemas: Schemas) -> Schema:
         plain: Schema = {"enum": [json for json, _ in self._choices]}
-        if self._title is None:
+        if self._kind is None:
             return plain
-        return schemas.refer(self, self._title, lambda: plain)
+        return schemas.refer(self, self._kind.__name__, lambda: plain)
 
     def read(self, value: Any, place: str, faults: Faults) -> Any:
         for json, meant in self._choices:
-            if type(json) is type(value) and json == value:
+            if _is_same(json, value):
                 return meant
         return self._refuse(place, faults)
 
@@ -308,7 +315,8 @@ class ListShape(Shape):
         return made
 
     def write(self, value: Any, place: str, faults: Faults) -> Any:
-        if not isinstance(value, self._kind) or isinstance(value, (str, bytes)):
+        # Those are collections, too: of characters, and of names without their values.
+        if not isinstance(value, self._kind) or isinstance(value, (str, bytes, Mapping)):
             return faults.add(place, f"it must be a {self._kind.__name__}, and is {kind_of(value)}")
         if not faults.enter(place):
             return _NOTHING
@@ -319,6 +327,8 @@ class ListShape(Shape):
 
 class TupleShape(Shape):
     """As many as are named, each of its own kind: `tuple[int, str]`."""
+
+    _kind = tuple
 
     def __init__(self, items: list[Shape]) -> None:
         self._items = items
@@ -340,7 +350,7 @@ class TupleShape(Shape):
         if not isinstance(value, list):
             return faults.add(place, f"it must be an array, and is {kind_of(value)}")
         read = self._each(value, place, faults, lambda shape: shape.read)
-        return read and tuple(read)
+        return _NOTHING if read is _NOTHING else tuple(read)
 
     def write(self, value: Any, place: str, faults: Faults) -> Any:
         if not isinstance(value, tuple):
@@ -407,24 +417,31 @@ class UnionShape(Shape):
     def __init__(self, members: list[Shape]) -> None:
         self._members = members
 
+    def is_of(self, kind: type) -> bool:
+        return any(it.is_of(kind) for it in self._members)
+
     def schema(self, schemas: Schemas) -> Schema:
         return {"anyOf": [member.schema(schemas) for member in self._members]}
 
     def read(self, value: Any, place: str, faults: Faults) -> Any:
-        return self._first(value, place, faults, lambda shape: shape.read)
+        return self._first(self._members, value, place, faults, lambda shape: shape.read)
 
     def write(self, value: Any, place: str, faults: Faults) -> Any:
-        return self._first(value, place, faults, lambda shape: shape.write)
+        kind = type(value)
+        # A member that the value only extends would leave out what is added to it.
+        members = sorted(self._members, key=lambda it: not it.is_of(kind))
+        return self._first(members, value, place, faults, lambda shape: shape.write)
 
     def _first(
         self,
+        members: list[Shape],
         value: Any,
         place: str,
         faults: Faults,
         way: Callable[[Shape], Callable[[Any, str, Faults], Any]],
     ) -> Any:
         tried: list[Faults] = []
-        for member in self._members:
+        for member in members:
             own = faults.apart()
             done = way(member)(value, place, own)
             if not own:
@@ -443,6 +460,13 @@ def inside(place: str, name: str) -> str:
     """The place of a member: a JSON Pointer."""
     shown = name if len(name) <= 100 else name[:100] + "…"
     return f"{place}/{shown.replace('~', '~0').replace('/', '~1')}"
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether both are one value in JSON, where 1.0 is 1 and `true` is not."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    return bool(one == other)
 
 
 def kind_of(value: Any) -> str:

@@ -17,12 +17,15 @@ import os
 from typing import Any, NamedTuple
 
 from ._jobhook import NativeHook
+from .digits import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Literal, TypeAlias
+
+    from .operations import Operation
 
     Behaviour: TypeAlias = Literal[
         "well",
@@ -129,7 +132,7 @@ class FakeHook:
         """The files in a property of any object."""
         found = self._native.files((store, uuid, property))
         return [
-            FakeFile(content, name, mimetype, json.loads(metadata))
+            FakeFile(content, name, mimetype, loads(metadata))
             for name, mimetype, metadata, content in found
         ]
 
@@ -139,7 +142,7 @@ class FakeHook:
     @property
     def reports(self) -> list[dict[str, Any]]:
         """What was applied, in order, each report as it was sent."""
-        return [json.loads(text) for text in self._native.reports()]
+        return [loads(text) for text in self._native.reports()]
 
     @property
     def lines(self) -> list[str]:
@@ -297,26 +300,29 @@ def run_operation(which: str | Callable[..., Any], input: Any = None) -> Ran:
     Args:
         which: Its id, or its function.
         input: What the action would be launched with, as JSON; or what the function takes, such
-            as the dataclass.
+            as the dataclass. Its JSON is what `job.arguments` has.
 
     Raises:
         UnknownOperation: There is none of that id.
+        InvalidValue: The input is neither JSON nor what the function takes.
         InvalidInput: The input does not fit.
         InvalidOutput: What it returned does not.
         BaseException: What the operation raised.
     """
     from .job import Job
     from .operations import find
-    from .program import call, report_success
+    from .program import call, input_of, report_success
 
     it = find(which)
-    own = it.write_input(input)
     # Not entered: the test's own variables stay as they are.
     hook = FakeHook()
     try:
+        _launch(hook, it, input)
         job = Job.from_env(hook.environ, handle_sigterm=False)
         try:
-            value = _apart(lambda: call(it, job, it.read(own)))
+            # From what the hook answers, as a program has it.
+            _, text = job._native.operation()
+            value = _apart(lambda: call(it, job, input_of(it, text)))
             results = it.write(value)
             report_success(job, results)
         finally:
@@ -324,6 +330,25 @@ def run_operation(which: str | Callable[..., Any], input: Any = None) -> Ran:
         return Ran(value, results, hook.lines, hook.progress)
     finally:
         hook.go_away()
+
+
+def _launch(hook: FakeHook, it: Operation, input: Any) -> None:
+    """Makes the action of the hook one that was launched as that operation."""
+    from .errors import InvalidValue
+
+    hook.set_field("type", it.id)
+    hook.set_field("operationId", it.id)
+    own, faults = it.write_input(input)
+    if own is None:
+        return
+    try:
+        hook.arguments = own
+    except InvalidValue as error:
+        # As a launch says it; which takes no dataclass, so that one is told what is wrong in it.
+        text = "input" + str(error).removeprefix("arguments")
+        if faults:
+            text += f"; and it is not what {it.id} takes: {faults}"
+        raise InvalidValue(text, error.code) from None
 
 
 def _apart(work: Callable[[], Any]) -> Any:

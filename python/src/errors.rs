@@ -1,6 +1,7 @@
 //! Errors of Rust as exceptions of Python.
 
 use jobhook::Error;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
@@ -18,6 +19,21 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
 /// The exception for a request of the server, or of the machine, to end.
 pub(crate) fn cancelled(py: Python<'_>, why: &str) -> PyErr {
     make(py, "JobCancelled", (why,))
+}
+
+/// What is wrong with an argument, in the words of who wrote it.
+///
+/// - `error`: of a struct that was derived from a dict, such as `failed to extract field Said.logs`.
+pub(crate) fn in_words(py: Python<'_>, error: &PyErr) -> PyErr {
+    let text = error.value(py).to_string();
+    let (Some((_, argument)), Some(cause)) = (text.rsplit_once('.'), error.cause(py)) else {
+        return error.clone_ref(py);
+    };
+    let text = format!("`{argument}`: {}", cause.value(py));
+    if cause.is_instance_of::<PyOverflowError>(py) {
+        return make(py, "InvalidSetting", (text, "invalid_setting"));
+    }
+    PyTypeError::new_err(text)
 }
 
 fn class_name(error: &Error) -> &'static str {

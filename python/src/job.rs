@@ -9,9 +9,9 @@ use std::time::Duration;
 use jobhook::protocol::JobEnvironment;
 use jobhook::{CancellationToken, Error, Job, Report};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
-use crate::errors::{cancelled, exception};
+use crate::errors::{cancelled, exception, in_words};
 use crate::json::{json_of, python_of};
 use crate::steps::Steps;
 use crate::waiting::{seconds, wait};
@@ -46,11 +46,11 @@ struct Said<'py> {
     #[pyo3(item)]
     details: Option<Bound<'py, PyAny>>,
     #[pyo3(item)]
-    error_name: Option<String>,
+    error_name: Option<Bound<'py, PyString>>,
     #[pyo3(item)]
-    error_message: Option<String>,
+    error_message: Option<Bound<'py, PyString>>,
     #[pyo3(item)]
-    message: Option<String>,
+    message: Option<Bound<'py, PyString>>,
     #[pyo3(item)]
     logs: Vec<Bound<'py, PyString>>,
 }
@@ -188,11 +188,14 @@ impl NativeJob {
     }
 
     /// - `quiet`: whether a cancellation is not raised, because the job is ending anyway.
-    fn report(&self, py: Python<'_>, quiet: bool, said: Said<'_>) -> PyResult<Receipt> {
+    fn report(&self, py: Python<'_>, quiet: bool, said: &Bound<'_, PyDict>) -> PyResult<Receipt> {
         if !quiet {
             self.tell(py)?;
         }
-        let report = said.into_report(py)?;
+        let said = said.extract::<Said<'_>>();
+        let report = said
+            .map_err(|error| in_words(py, &error))?
+            .into_report(py)?;
         let sent = self.inner().report(report);
         let inner = sent.map_err(|error| exception(py, &error))?;
         Ok(Receipt { inner })
@@ -213,9 +216,9 @@ impl NativeJob {
         json_of(value, "results").map(drop)
     }
 
-    fn message(&self, py: Python<'_>, text: String) -> PyResult<()> {
+    fn message(&self, py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<()> {
         self.tell(py)?;
-        let said = self.inner().message(text);
+        let said = self.inner().message(lossy(text));
         said.map_err(|error| exception(py, &error))
     }
 
@@ -231,9 +234,9 @@ impl NativeJob {
         slf: Bound<'_, Self>,
         iterable: &Bound<'_, PyAny>,
         total: Option<u64>,
-        message: Option<String>,
+        message: Option<Bound<'_, PyString>>,
     ) -> PyResult<Steps> {
-        Steps::new(slf, iterable, total, message)
+        Steps::new(slf, iterable, total, message.as_ref().map(lossy))
     }
 
     #[pyo3(signature = (limit))]
@@ -298,19 +301,29 @@ impl Receipt {
 impl Said<'_> {
     fn into_report(self, py: Python<'_>) -> PyResult<Report> {
         let refused = |error: Error| exception(py, &error);
+        let wrong = |reason| {
+            let name = "the status";
+            Err(refused(Error::Value { name, reason }))
+        };
+        let text = |given: Option<Bound<'_, PyString>>| given.map(|text| lossy(&text));
+        let has_error = self.error_name.is_some() || self.error_message.is_some();
         let mut report = match self.status.as_deref() {
-            None if self.error_name.is_none() && self.error_message.is_none() => Report::new(),
+            None if !has_error => Report::new(),
+            Some(other @ ("RUNNING" | "SUCCESS")) if has_error => {
+                return wrong(format!(
+                    "it is {other}, and an error's name and message mean ERROR: leave one of them out"
+                ));
+            }
             Some("RUNNING") => Report::running(),
             Some("SUCCESS") => Report::success(),
             None | Some("ERROR") => Report::error(
-                self.error_name.unwrap_or_else(|| "Error".to_owned()),
-                self.error_message.unwrap_or_default(),
+                text(self.error_name).unwrap_or_else(|| "Error".to_owned()),
+                text(self.error_message).unwrap_or_default(),
             ),
             Some(other) => {
-                return Err(refused(Error::Value {
-                    name: "the status",
-                    reason: format!("it is {other}, and a job says RUNNING, SUCCESS or ERROR"),
-                }));
+                return wrong(format!(
+                    "it is {other}, and a job says RUNNING, SUCCESS or ERROR"
+                ));
             }
         };
         if let Some(results) = &self.results {
@@ -320,14 +333,19 @@ impl Said<'_> {
             let details = json_of(details, "details")?;
             report = report.details(&details).map_err(refused)?;
         }
-        if let Some(message) = self.message {
-            report = report.message(message);
+        if let Some(message) = &self.message {
+            report = report.message(lossy(message));
         }
         for line in &self.logs {
             report = report.log(line.to_string_lossy());
         }
         Ok(report)
     }
+}
+
+/// A text for people: what is no Unicode in it, such as a byte of a file's name, becomes U+FFFD.
+fn lossy(text: &Bound<'_, PyString>) -> String {
+    text.to_string_lossy().into_owned()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

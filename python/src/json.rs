@@ -38,9 +38,9 @@ pub(crate) fn json_of(value: &Bound<'_, PyAny>, name: &'static str) -> PyResult<
     })
 }
 
-/// Reads JSON as Python does, with whole numbers of any size.
+/// Reads JSON as Python does, with whole numbers of any length.
 pub(crate) fn python_of<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
-    py.import("json")?.call_method1("loads", (text,))
+    py.import("jobhook.digits")?.call_method1("loads", (text,))
 }
 
 /// What is wrong, and where.

@@ -9,7 +9,7 @@ use jobhook::{Answer, Error, Follower, Launch, Launcher, ListQuery, Seen, local_
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::errors::exception;
+use crate::errors::{exception, in_words};
 use crate::files::Fields;
 use crate::json::json_of;
 use crate::transfer::{Ended, Given, Source, Turns};
@@ -146,13 +146,13 @@ impl NativeLauncher {
         })
     }
 
-    fn launch(&self, py: Python<'_>, wanted: Wanted<'_>) -> PyResult<String> {
-        let launch = launch_of(py, wanted)?;
+    fn launch(&self, py: Python<'_>, wanted: &Bound<'_, PyAny>) -> PyResult<String> {
+        let launch = launch_of(wanted)?;
         Ok(wait(py, self.launcher(py)?.launch(&launch))?.text)
     }
 
-    fn launch_many(&self, py: Python<'_>, wanted: Vec<Wanted<'_>>) -> PyResult<String> {
-        let launches = wanted.into_iter().map(|wanted| launch_of(py, wanted));
+    fn launch_many(&self, py: Python<'_>, wanted: Vec<Bound<'_, PyAny>>) -> PyResult<String> {
+        let launches = wanted.iter().map(launch_of);
         let launches: Vec<Launch> = launches.collect::<PyResult<_>>()?;
         Ok(wait(py, self.launcher(py)?.launch_many(&launches))?.text)
     }
@@ -349,7 +349,10 @@ impl NativeFollower {
     }
 }
 
-fn launch_of(py: Python<'_>, wanted: Wanted<'_>) -> PyResult<Launch> {
+fn launch_of(wanted: &Bound<'_, PyAny>) -> PyResult<Launch> {
+    let py = wanted.py();
+    let wanted = wanted.extract::<Wanted<'_>>();
+    let wanted = wanted.map_err(|error| in_words(py, &error))?;
     let name = if wanted.is_operation {
         "input"
     } else {

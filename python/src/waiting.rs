@@ -4,6 +4,7 @@
 //! of ours beside the jobs' own. A forked child cannot use the loop of its parent and makes
 //! another; the old one is left as it is, since nothing of it can be ended from there.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
@@ -14,12 +15,19 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::errors::exception;
 
+pyo3::import_exception!(asyncio, CancelledError);
+
 /// How long a signal (Ctrl-C) may have to wait.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
 struct Loop {
     pid: u32,
     runtime: Runtime,
+}
+
+thread_local! {
+    /// What ends the waits of this thread, if anything does.
+    static STOP: RefCell<Option<CancellationToken>> = const { RefCell::new(None) };
 }
 
 static LOOP: AtomicPtr<Loop> = AtomicPtr::new(std::ptr::null_mut());
@@ -35,6 +43,7 @@ where
         catch_up().await;
         future.await
     });
+    let stop = STOP.with_borrow(Clone::clone);
     loop {
         let turn = py.detach(|| {
             runtime.block_on(async { tokio::time::timeout(SLICE, future.as_mut()).await })
@@ -42,6 +51,10 @@ where
         match turn {
             Ok(result) => return result.map_err(|error| exception(py, &error)),
             Err(_) => py.check_signals()?,
+        }
+        if stop.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            // Who waited for this thread has gone: nobody sees it.
+            return Err(CancelledError::new_err(()));
         }
     }
 }
@@ -95,6 +108,14 @@ impl Stop {
 
     fn set(&self) {
         self.token.cancel();
+    }
+
+    /// Calls `work`; this ends what it waits for.
+    fn during<'py>(&self, work: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        STOP.set(Some(self.token.clone()));
+        let done = work.call0();
+        STOP.set(None);
+        done
     }
 }
 

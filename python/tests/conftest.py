@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +23,17 @@ from jobhook.testing import FakeHook
 BOUND_S = 60
 # How much longer than usual the tests take that are about time; see `test_time.py`.
 SCALE = float(os.environ.get("JOBHOOK_TEST_SCALE", "1"))
+
+
+@contextmanager
+def digits_up_to(most: int) -> Generator[None, None, None]:
+    """How many digits a whole number may have that Python reads or writes meanwhile; 0 for any."""
+    usual = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(most)
+    try:
+        yield
+    finally:
+        sys.set_int_max_str_digits(usual)
 
 
 class Program:

@@ -70,6 +70,8 @@ def test_without_an_attempt_the_original_is_spoken(job_hook: FakeHook) -> None:
         ({"flush_limit": float("inf")}, "flush_limit is invalid: it is inf"),
         ({"ca_file": "/nowhere/ca.pem", "https": True}, "/nowhere/ca.pem"),
         ({"spool_directory": "/dev/null/spool"}, "/dev/null/spool"),
+        ({"spool_bytes": -1}, "spool_bytes is invalid: it is -1, and must be a whole number"),
+        ({"spool_bytes": 1 << 64}, "spool_bytes is invalid: it is 18446744073709551616"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_its_value(

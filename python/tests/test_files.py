@@ -544,6 +544,16 @@ def test_a_forked_child_has_no_files_of_its_parent(job_hook: FakeHook, run: Run)
     assert [it.name for it in job_hook.outputs] == ["a", "c", "d"]
 
 
+def test_after_its_last_word_a_job_leaves_nothing(job_hook: FakeHook, job: Job) -> None:
+    job_hook.add_input(b"x")
+    job.report("SUCCESS").wait()
+    with pytest.raises(Refused) as late:
+        job.outputs.upload(b"late")
+    assert (late.value.code, late.value.status) == ("already_final", 409)
+    assert job_hook.outputs == []
+    assert job.inputs[0].read() == b"x"
+
+
 def test_what_the_server_calls_a_file_is_never_a_path(
     job_hook: FakeHook, job: Job, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import BOUND_S, Server
+from conftest import BOUND_S, Server, digits_up_to
 
 from jobhook import (
     Action,
@@ -104,6 +104,19 @@ def test_what_an_action_takes_it_leaves_byte_by_byte(server: Server, tmp_path: P
     last = told.pop()
     assert last == (len(BIG), len(BIG))
     assert launcher.download(action.uuid, listed[1], tmp_path).name == "one"
+
+
+def test_a_number_longer_than_python_reads_hides_no_file(server: Server, tmp_path: Path) -> None:
+    launcher = server.launcher
+    # Metadata has no room for 4,300 digits, but a program may set another limit.
+    metadata = {"n": 10**999}
+    file = launcher.upload(b"x", name="a", metadata=metadata)
+    action = end_of(server, launcher.launch("Python", {"code": ""}, files=[file]))
+    with digits_up_to(640):
+        [listed] = launcher.files(action.uuid)
+        path = launcher.download(action.uuid, listed, tmp_path / "a")
+    assert listed.metadata == metadata
+    assert path.read_bytes() == b"x"
 
 
 def test_files_that_share_a_name_have_their_number_before_it(
@@ -227,6 +240,32 @@ def test_with_asyncio_files_are_launched_with_listed_and_downloaded(
         assert path.read_bytes() == BIG
         [path] = await launcher.download_all(action.uuid, tmp_path / "out")
         assert path.read_bytes() == BIG
+
+    asyncio.run(main())
+
+
+def test_what_a_watcher_raises_comes_out_of_the_await_of_an_async_launcher(
+    server: Server, tmp_path: Path
+) -> None:
+    told: list[int] = []
+
+    def watch(moved: int, of: int | None) -> None:
+        told.append(moved)
+        raise KeyError(moved)
+
+    class UntilTold:
+        def read(self, size: int) -> bytes:
+            return b"" if told else bytes(size)
+
+    async def main() -> None:
+        launcher = AsyncLauncher(server.url)
+        with pytest.raises(KeyError):
+            await launcher.upload(UntilTold(), progress=watch)
+        action = await launcher.launch("Python", {"code": ""}, files=[await launcher.upload(b"x")])
+        [file] = [it async for it in launcher.files(action.uuid)]
+        with pytest.raises(KeyError):
+            await launcher.download(action.uuid, file, tmp_path / "a", progress=watch)
+        await launcher.wait(action.uuid)
 
     asyncio.run(main())
 

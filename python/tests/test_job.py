@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from contextlib import suppress
 from itertools import count
+from typing import Any, Literal
 
 import pytest
-from conftest import Run
+from conftest import BOUND_S, Run
 
 import jobhook
 from jobhook import InvalidValue, Job, JobCancelled, JobOver, ServerAway
@@ -237,6 +239,112 @@ def test_a_status_that_no_job_says_is_refused_before_it_is_sent(job_hook: FakeHo
     with Job.from_env() as job, says:
         job.report("QUEUED")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert job_hook.status == "SUCCESS"
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCESS"])
+def test_an_error_goes_with_no_other_status(
+    job_hook: FakeHook, status: Literal["RUNNING", "SUCCESS"]
+) -> None:
+    with Job.from_env() as job:
+        with pytest.raises(InvalidValue, match=f"it is {status}, and an error's"):
+            job.report(status, error_name="NoSpace")
+        with pytest.raises(InvalidValue, match="mean ERROR"):
+            job.report(status, results=1, error_message="the disk is full")
+        job.results = 2
+    assert (job_hook.status, job_hook.results, job_hook.error_name) == ("SUCCESS", 2, None)
+
+
+def test_what_a_report_cannot_say_is_told_by_its_name(job_hook: FakeHook) -> None:
+    wrong: dict[str, Any] = {"status": 5, "logs": [1], "message": b"bytes", "error_name": 5}
+    with Job.from_env() as job:
+        for name, value in wrong.items():
+            with pytest.raises(TypeError, match=f"^`{name}`: .*'str'"):
+                job.report(**{name: value})
+    assert job_hook.status == "SUCCESS"
+
+
+# What `os.fsdecode` makes of the name of a file that is no UTF-8.
+NAME = "bad \udcff"
+
+
+def readable(text: object) -> str:
+    """The text, if each byte that is no text arrived as U+FFFD."""
+    assert isinstance(text, str)
+    return re.sub("\ufffd+", "?", text)
+
+
+def test_what_people_read_arrives_also_where_it_is_no_unicode(job_hook: FakeHook) -> None:
+    said: list[object] = []
+    with Job.from_env() as job:
+        for say in (
+            lambda: job.message(NAME),
+            lambda: list(job.progress([1], desc=f"{NAME} 2")),
+            lambda: job.report("RUNNING", message=f"{NAME} 3"),
+            lambda: job.report(error_name=NAME, error_message=NAME),
+        ):
+            say()
+            job.flush()
+            said.append((job_hook.progress or {})["message"])
+    assert [readable(it) for it in said] == ["bad ?", "bad ? 2", "bad ? 3", "bad ? 3"]
+    assert job_hook.status == "ERROR"
+    assert (readable(job_hook.error_name), readable(job_hook.error_message)) == ("bad ?", "bad ?")
+
+
+def test_an_exception_whose_text_is_no_unicode_is_reported_and_goes_on(job_hook: FakeHook) -> None:
+    error = OSError(NAME)
+    with pytest.raises(OSError) as raised, Job.from_env() as job:
+        raise error
+    assert raised.value is error
+    assert (job_hook.status, job_hook.error_name) == ("ERROR", "OSError")
+    assert readable(job_hook.error_message) == "bad ?"
+    assert readable(job_hook.lines[-1]) == "OSError: bad ?"
+    with pytest.raises(JobOver, match="closed"):
+        job.log("x")
+
+
+class NoText(Exception):
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+class NoTraceback(Exception):
+    was_asked = False
+
+    @property
+    def __notes__(self) -> list[str]:
+        # Once: should the test fail, pytest asks as well.
+        if not self.was_asked:
+            self.was_asked = True
+            raise LookupError("no notes")
+        return []
+
+
+class NoCode:
+    def __repr__(self) -> str:
+        raise LookupError("no text")
+
+
+@pytest.mark.parametrize(
+    "error", [NoText(), NoTraceback(), SystemExit(NoCode())], ids=lambda it: type(it).__name__
+)
+def test_an_exception_that_cannot_be_told_is_still_an_error_of_its_type(
+    job_hook: FakeHook, error: BaseException
+) -> None:
+    with pytest.raises(type(error)) as raised, Job.from_env():
+        raise error
+    assert raised.value is error
+    assert (job_hook.status, job_hook.error_name) == ("ERROR", type(error).__name__)
+
+
+def test_an_exception_of_millions_of_characters_is_reported_with_a_text_that_is_cut(
+    job_hook: FakeHook,
+) -> None:
+    with pytest.raises(ValueError, match="xxx"), Job.from_env(flush_limit=BOUND_S):
+        raise ValueError("x" * 12_000_000)
+    assert (job_hook.status, job_hook.error_name) == ("ERROR", "ValueError")
+    text = job_hook.error_message or ""
+    assert text.lstrip("x") == "… (12000000 characters in all)"
+    assert text.count("x") == 65_536
 
 
 def test_a_text_of_several_lines_is_several_lines(job_hook: FakeHook) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
 
 import pytest
+from conftest import digits_up_to
 
 from jobhook import InvalidValue, Job
 from jobhook.testing import FakeHook
@@ -139,6 +142,23 @@ def test_arguments_of_any_size_arrive_exactly(job_hook: FakeHook) -> None:
     with Job.from_env() as job:
         assert job.arguments == {"n": 10**40, "f": 1e-7, "t": "<&é"}
         assert job.arguments is job.arguments, "they are asked for once"
+
+
+def test_a_number_longer_than_python_reads_comes_as_a_decimal(job_hook: FakeHook) -> None:
+    longest = 10 ** (sys.get_int_max_str_digits() - 1)
+    too_long = -(10**5000)
+    with digits_up_to(0):
+        job_hook.arguments = {"longest": longest, "too long": [too_long]}
+        job_hook.add_input(b"x", metadata={"too long": too_long})
+    with Job.from_env() as job:
+        arguments = job.arguments
+        assert arguments == {"longest": longest, "too long": [too_long]}
+        assert type(arguments["longest"]) is int
+        assert type(arguments["too long"][0]) is Decimal
+        assert job.inputs[0].info().metadata == {"too long": too_long}
+        assert job.inputs[0].read() == b"x"
+        with pytest.raises(InvalidValue, match="it is a Decimal"):
+            job.results = arguments
 
 
 def test_an_action_without_arguments_has_none(job_hook: FakeHook) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timezone
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from conftest import BOUND_S, Server
@@ -92,6 +94,52 @@ def test_refusals_have_the_code_and_the_status_of_the_server(server: Server) -> 
     assert (raised.value.code, raised.value.status) == ("already_final", 409)
     with pytest.raises(InvalidValue, match=r"arguments\.a cannot be reported: it is NaN"):
         launcher.launch("Python", {"a": float("nan")})
+
+
+LONG = """
+import sys
+from jobhook import Job
+sys.set_int_max_str_digits(0)
+with Job.from_env() as job:
+    job.results = 10 ** 5000
+"""
+
+
+def test_a_number_longer_than_python_reads_hides_no_action(server: Server) -> None:
+    launcher = server.launcher
+    uuid = launcher.launch("Python", {"code": LONG}).uuid
+    *_, followed = launcher.follow(uuid)
+    seen = [followed, launcher.wait(uuid), launcher.show(uuid), *launcher.list()]
+    actions = [it for it in seen if isinstance(it, Action)]
+    assert [it.results for it in actions] == [Decimal(10**5000)] * 4
+
+
+def test_what_cannot_be_launched_or_asked_for_is_refused_by_its_name() -> None:
+    # Nobody listens there.
+    launcher = Launcher("http://127.0.0.1:1")
+    for attempts in (-1, 1 << 40):
+        with pytest.raises(InvalidSetting, match="`attempts`"):
+            launcher.launch("Python", attempts=attempts)
+        with pytest.raises(InvalidSetting, match="`attempts`"):
+            launcher.launch_many([Launch("Python", attempts=attempts)])
+    wrong: Any = 1.5
+    with pytest.raises(TypeError, match=r"^`attempts`: 'float'"):
+        launcher.launch("Python", attempts=wrong)
+    with pytest.raises(TypeError, match=r"^`type`: 'float'"):
+        launcher.launch(wrong)
+    with pytest.raises(TypeError, match=r"^`type`: 'float'"):
+        launcher.launch_many([Launch(wrong)])
+    with pytest.raises(TypeError, match=r"^`id`: 'float'"):
+        launcher.launch_operation(wrong)
+    for ask, says in (
+        (lambda: [*launcher.lines("x", after=-1)], "`after` is invalid: it is -1"),
+        (lambda: [*launcher.follow("x", after=-1)], "`after` is invalid: it is -1"),
+        (lambda: [*launcher.list(limit=-1)], "the limit is invalid: it is -1"),
+        (lambda: [*launcher.files("x", property="output")], "must be inputs or outputs"),
+        (lambda: launcher.download_all("x", property="output"), "must be inputs or outputs"),
+    ):
+        with pytest.raises(InvalidSetting, match=says):
+            ask()
 
 
 def test_a_wait_ends_when_its_time_is_over(server: Server) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from jobhook import (
     InvalidInput,
     InvalidOutput,
     InvalidSetting,
+    InvalidValue,
     Job,
     JobhookError,
     UnknownOperation,
@@ -191,6 +193,8 @@ def test_an_input_ten_thousand_deep_is_refused() -> None:
     for _ in range(10_000):
         deep = {"next": deep}
     with pytest.raises(InvalidInput, match="deep"):
+        operations.find(walk).read(deep)
+    with pytest.raises(InvalidValue, match="deeper than 127 levels"):
         run_operation(walk, deep)
 
 
@@ -263,6 +267,58 @@ def test_async_operations_run_too_also_inside_of_an_event_loop() -> None:
     assert run_operation(double, 3).results == 6
     ran = asyncio.run(inside())
     assert (ran.results, ran.lines, ran.progress["done"]) == (8, ["done"], 3)
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that is not `async`, whatever it decorates."""
+
+    @functools.wraps(function)
+    def wrapper(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    return wrapper
+
+
+def test_an_async_function_is_awaited_under_a_decorator_that_is_not() -> None:
+    @operation("Double")
+    @plain
+    async def double(job: AsyncJob, input: int) -> int:
+        await asyncio.sleep(0)
+        job.log("done")
+        return input * 2
+
+    @operation("Tell")
+    @plain
+    async def tell(job) -> str:  # type: ignore[no-untyped-def]  # pyright: ignore[reportMissingParameterType, reportUnknownParameterType]
+        return type(job).__name__
+
+    async def inside() -> Any:
+        return run_operation(double, 4)
+
+    ran = run_operation(double, 3)
+    assert (ran.results, ran.lines) == (6, ["done"])
+    assert asyncio.run(inside()).results == 8
+    assert run_operation(tell).results == "AsyncJob"
+
+
+def test_an_async_function_that_its_decorator_runs_is_run_once() -> None:
+    def runs(function: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.wraps(function)(lambda *arguments: asyncio.run(function(*arguments)))
+
+    @operation("Double")
+    @runs
+    async def double(input: int) -> int:
+        return input * 2
+
+    assert run_operation(double, 3).results == 6
+
+
+def test_a_future_of_another_event_loop_is_refused() -> None:
+    loop = asyncio.new_event_loop()
+    operation("Wait")(lambda: loop.create_future())
+    with pytest.raises(RuntimeError, match="attached to a different loop"):
+        run_operation("Wait")
+    loop.close()
 
 
 def test_a_decorated_function_is_called_as_before(job_hook: FakeHook) -> None:

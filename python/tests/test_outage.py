@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import BOUND_S, SCALE, Run, Server
 
-from jobhook import Job, JobhookError, Refused, ServerAway, UnexpectedAnswer
+from jobhook import Job, JobhookError, JobOver, Refused, ServerAway, UnexpectedAnswer
 from jobhook.testing import FakeHook
 
 OUTAGE_S = 5 * SCALE
@@ -258,6 +260,69 @@ def test_an_exception_of_the_program_is_not_hidden_by_a_server_that_is_away(
     told = capsys.readouterr().err
     assert told.startswith("jobhook: ")
     assert told.endswith("(flush_timeout)\n")
+
+
+def test_a_closed_stderr_hides_no_exception_and_keeps_no_job_open(
+    job_hook: FakeHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    # There is no room for the exception's traceback, and nobody to tell that.
+    with pytest.raises(ZeroDivisionError), Job.from_env(spool_bytes=0) as job:
+        _ = 1 // 0
+    with pytest.raises(JobOver, match="closed"):
+        job.log("x")
+    assert (job_hook.status, job_hook.error_name) == ("ERROR", "ZeroDivisionError")
+
+
+def test_what_is_refused_is_told_with_its_code_once(
+    job_hook: FakeHook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = job_hook.environ | {"JOB_SECRET_KEY": "another key"}
+    with pytest.raises(ZeroDivisionError), Job.from_env(environ):
+        _ = 1 // 0
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith("jobhook: ")
+    assert told.count("(bad_signature)") == 1
+
+
+def refuse_results(hook: FakeHook) -> None:
+    """As a server does whose operation promises others."""
+    problem = {
+        "type": "https://jobhook.dev/problems/invalid_output",
+        "title": "The results do not fit",
+        "status": 422,
+        "code": "invalid_output",
+        "detail": "/0: it must be text",
+    }
+    hook.script(("problem", problem))
+
+
+def test_a_success_that_the_server_refuses_is_raised_at_the_end(job_hook: FakeHook) -> None:
+    refuse_results(job_hook)
+    with pytest.raises(Refused, match="/0: it must be text") as raised, Job.from_env() as job:
+        job.results = [1]
+    assert (raised.value.code, raised.value.status) == ("invalid_output", 422)
+    assert job_hook.status is None
+    refuse_results(job_hook)
+    job = Job.from_env()
+    job.report("SUCCESS", results=[1])
+    job.log("a line may follow")
+    with pytest.raises(Refused, match="/0: it must be text"):
+        job.close()
+    job.close()
+    assert job_hook.lines == ["a line may follow"]
+
+
+def test_an_error_may_follow_a_success_that_the_server_refused(job_hook: FakeHook) -> None:
+    refuse_results(job_hook)
+    with Job.from_env() as job:
+        with pytest.raises(Refused):
+            job.report("SUCCESS", results=[1]).wait()
+        job.report("ERROR", error_name="unfit")
+    assert (job_hook.status, job_hook.error_name) == ("ERROR", "unfit")
+    assert job.error is None
 
 
 def test_trouble_is_an_error_with_a_code(job_hook: FakeHook) -> None:

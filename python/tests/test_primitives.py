@@ -57,6 +57,14 @@ def test_a_refusal_is_returned_as_in_the_original(job_hook: FakeHook) -> None:
     assert refused["code"] == "illegal_transition"
 
 
+def test_a_body_that_no_server_takes_is_refused(job_hook: FakeHook) -> None:
+    around = len('{"results": ""}')
+    largest = "x" * ((10 << 20) - around)
+    assert jobhook.send_status({"results": largest}).get("code") is None
+    assert jobhook.send_status({"results": largest + "x"})["code"] == "body_too_large"
+    assert len(job_hook.reports) == 1
+
+
 @pytest.mark.usefixtures("job_hook")
 def test_variables_are_read_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     jobhook.check_job()

@@ -69,7 +69,7 @@ pub enum Error {
     Closed,
     /// The process was forked after the job was made.
     #[error(
-        "this process ({pid}) was forked from {made_in}, which the job belongs to: call `Job::from_env` again after the fork"
+        "this process ({pid}) was forked from {made_in}, which the job belongs to: make another one after the fork"
     )]
     Forked {
         /// The process that made the job.

@@ -4,6 +4,7 @@
 //! all its causes, for people.
 
 use std::any::{Any, type_name};
+use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use jobhook_protocol::Code;
@@ -16,6 +17,10 @@ pub(crate) const INVALID_OUTPUT: &str = Code::InvalidOutput.as_str();
 pub(crate) const UNKNOWN_OPERATION: &str = Code::UnknownOperation.as_str();
 /// The function panicked.
 pub(crate) const PANICKED: &str = "panicked";
+
+/// How many bytes of a message are reported: whatever an error has to say, its report must fit a
+/// server.
+const LONGEST: usize = 64 << 10;
 
 /// How an operation failed: `errorName` and `errorMessage` of its action.
 ///
@@ -94,6 +99,16 @@ impl Failure {
         Failure::new(name.unwrap_or("Error"), message)
     }
 
+    /// Its message, cut where it is too long for a report.
+    pub(crate) fn brief(&self) -> Cow<'_, str> {
+        let message = self.message.as_str();
+        if message.len() <= LONGEST {
+            return message.into();
+        }
+        let kept = &message[..message.floor_char_boundary(LONGEST)];
+        format!("{kept}… ({} bytes in all)", message.len()).into()
+    }
+
     /// Whether the function panicked.
     pub fn is_panic(&self) -> bool {
         self.name == PANICKED
@@ -120,6 +135,19 @@ fn name_of<E>() -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_no_report_could_hold_is_cut_between_two_characters() {
+        let long = "ü".repeat(10_000_000);
+        let brief = Failure::new("E", format!("x{long}")).brief().into_owned();
+        assert!(brief.len() < LONGEST + 50, "{}", brief.len());
+        assert!(
+            brief.ends_with("ü… (20000001 bytes in all)"),
+            "{}",
+            &brief[LONGEST - 9..]
+        );
+        assert_eq!(Failure::new("E", "short").brief(), "short");
+    }
     use anyhow::Context;
 
     #[derive(Debug, thiserror::Error)]

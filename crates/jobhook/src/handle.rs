@@ -13,6 +13,7 @@ use jobhook_protocol::JobEnvironment;
 
 use crate::Error;
 use crate::files::Files;
+use crate::receipt::Receipt;
 use crate::shared::{Shared, State};
 
 /// How long a sender that was told to end may take to put what is left on disk.
@@ -61,15 +62,12 @@ impl Handle {
 
     /// Refuses what a forked child asks of the job of its parent.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
-        let pid = std::process::id();
-        if pid == self.pid {
-            return Ok(());
-        }
-        // The lock may be held for ever here, and the thread that sends did not come along.
-        Err(Error::Forked {
-            made_in: self.pid,
-            pid,
-        })
+        check_process(self.pid)
+    }
+
+    /// What will be known of a report.
+    pub(crate) fn receipt(&self, ticket: u64) -> Receipt {
+        Receipt::new(self.shared.clone(), ticket, self.pid)
     }
 
     pub(crate) fn close(&self) -> Result<(), Error> {
@@ -99,6 +97,16 @@ impl Handle {
         }
         end.and_then(|()| outcome(shared))
     }
+}
+
+/// Refuses what is asked of a job that was made in another process than this one.
+pub(crate) fn check_process(made_in: u32) -> Result<(), Error> {
+    let pid = std::process::id();
+    if pid == made_in {
+        return Ok(());
+    }
+    // The lock may be held for ever here, and the thread that sends did not come along.
+    Err(Error::Forked { made_in, pid })
 }
 
 impl Drop for Handle {
@@ -181,8 +189,10 @@ mod tests {
             waits: true,
             pid: std::process::id() + 1,
         });
+        let receipt = Receipt::new(shared.clone(), 1, std::process::id() + 1);
         let locked = shared.lock();
         for error in [
+            receipt.wait(Duration::from_secs(3600)).unwrap_err(),
             job.log("x").unwrap_err(),
             job.progress(1, 2).unwrap_err(),
             job.report(Report::running()).unwrap_err(),
@@ -192,7 +202,7 @@ mod tests {
         ] {
             assert_eq!(error.code(), "job_forked");
             assert!(
-                error.to_string().contains("again after the fork"),
+                error.to_string().contains("another one after the fork"),
                 "{error}"
             );
         }

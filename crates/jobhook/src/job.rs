@@ -158,7 +158,7 @@ impl Job {
     /// the reporting earlier.
     pub fn report(&self, report: Report) -> Result<Receipt, Error> {
         let ticket = self.enqueue(report)?;
-        Ok(Receipt::new(self.handle.shared.clone(), ticket))
+        Ok(self.handle.receipt(ticket))
     }
 
     /// Adds a line to the log. Returns at once.
@@ -378,8 +378,7 @@ impl Job {
         if state.ended.is_none()
             && let Some(status) = status.filter(|status| status.is_final())
         {
-            state.ended = Some(status);
-            state.last_word = ticket;
+            state.say_last(status, ticket);
         }
         drop(state);
         shared.work.notify_one();

@@ -215,7 +215,7 @@ async fn fail(job: &Job, failure: Failure) -> Failure {
 
 /// What a failed operation has to say at its end.
 pub(crate) fn last_word(job: &Job, failure: &Failure) -> Report {
-    let Failure { name, message } = failure;
+    let (name, message) = (&failure.name, failure.brief());
     if job.is_cancelled() {
         Report::new().log(format!(
             "ended after it was asked to stop: {name}: {message}"

@@ -237,14 +237,21 @@ impl State {
         current.is_some_and(|(current, _)| Arc::ptr_eq(current, counter))
     }
 
+    /// Notes how the job ends, in place of an end that was refused.
+    pub(crate) fn say_last(&mut self, status: Status, ticket: u64) {
+        self.ended = Some(status);
+        self.last_word = ticket;
+        self.trouble
+            .take_if(|trouble| trouble.code() == INVALID_OUTPUT);
+    }
+
     /// Remembers that a report was refused.
     pub(crate) fn refuse(&mut self, ticket: u64, error: Error) {
         if ticket == self.last_word && error.code() == INVALID_OUTPUT {
             // The job has not ended, and may say that it failed.
             self.ended = None;
-        } else {
-            self.trouble = Some(error.clone());
         }
+        self.trouble = Some(error.clone());
         self.refusals.insert(ticket, error);
         while self.refusals.len() > REFUSALS {
             self.refusals.pop_first();

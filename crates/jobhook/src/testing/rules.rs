@@ -12,6 +12,9 @@ use super::request::{Answer, Request};
 use super::shelf::{Shelf, at};
 use crate::hook::now_ms;
 
+/// The longest body that a server takes (`LIM-1`).
+const BODY_BYTES: usize = 10 << 20;
+
 /// A report as it was applied.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -90,6 +93,10 @@ impl Records {
             return Err(Problem::new(Code::MethodNotAllowed, "reports are posted").into());
         }
         let signed_at_ms = self.authenticate(target, request)?;
+        if request.body.len() > BODY_BYTES {
+            let detail = format!("the body has more than {BODY_BYTES} bytes");
+            return Err(Problem::new(Code::BodyTooLarge, detail).into());
+        }
         let report = Report::read(request.body.clone())
             .map_err(|error| Problem::new(error.code(), error.to_string()))?;
         let again = report
@@ -125,6 +132,10 @@ impl Records {
         match parts[..] {
             ["upload", store, uuid, property] => {
                 let at = at(store, uuid, property);
+                if let Some(said) = self.status().filter(|said| said.is_final()) {
+                    let detail = format!("the job has already said {said}");
+                    return Some(Err(Problem::new(Code::AlreadyFinal, detail).into()));
+                }
                 Some(self.shelf.upload(at, request, stage))
             }
             ["download", store, uuid, property, index] => {

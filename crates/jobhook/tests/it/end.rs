@@ -44,6 +44,38 @@ fn nothing_but_lines_may_follow_the_end() {
     assert_eq!(hook.lines(), ["bye", "bye"]);
 }
 
+/// A server's answer to results that do not fit.
+fn invalid_output() -> Behaviour {
+    let problem = serde_json::json!({
+        "type": "https://jobhook.dev/problems/invalid_output",
+        "title": "Invalid output", "status": 422, "code": "invalid_output", "detail": "it is no number",
+    });
+    Behaviour::Answer {
+        status: 422,
+        body: problem.to_string(),
+    }
+}
+
+#[test]
+fn results_that_are_refused_are_told_at_the_end_unless_the_job_says_that_it_failed() {
+    for failed in [false, true] {
+        let hook = FakeHook::start().unwrap();
+        hook.script([invalid_output()]);
+        let job = hook.job().build().unwrap();
+        let receipt = job.report(Report::success()).unwrap();
+        assert_eq!(receipt.wait(PATIENCE).unwrap_err().code(), "invalid_output");
+        assert_eq!(job.error().unwrap().code(), "invalid_output");
+        if failed {
+            job.fail("E", "m").unwrap();
+            assert!(job.error().is_none());
+            job.close().unwrap();
+            assert_eq!(hook.status(), Some(Status::Error));
+        } else {
+            assert_eq!(job.close().unwrap_err().code(), "invalid_output");
+        }
+    }
+}
+
 #[test]
 fn a_closed_job_says_so() {
     let hook = FakeHook::start().unwrap();
