@@ -33,7 +33,7 @@ class InLoop:
 
     @classmethod
     def of(cls, progress: OnProgress | None, stop: Stop) -> InLoop | None:
-        """None for none."""
+        """`None` where nobody wants to be told."""
         return None if progress is None else cls(progress, stop)
 
     def __call__(self, moved: int, of: int | None) -> None:

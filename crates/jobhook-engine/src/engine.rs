@@ -223,7 +223,6 @@ impl Engine {
         let parts = &self.0;
         let open = parts.store.open_attempts().await?;
         let _ = parts.ready_at.set(parts.clock.now());
-        self.warn_of_untaken().await?;
         crate::dispatcher::adopt(parts, open);
         crate::dispatcher::start(parts);
         parts.loops.spawn(crate::reaper::run(Arc::clone(parts)));
@@ -231,6 +230,10 @@ impl Engine {
         parts
             .loops
             .spawn(crate::leftovers::clear(Arc::clone(parts)));
+        let engine = self.clone();
+        parts
+            .loops
+            .spawn(async move { engine.warn_of_untaken().await });
         parts.loops.close();
         Ok(())
     }

@@ -9,10 +9,12 @@ use jobhook_protocol::Status;
 use super::Engine;
 use crate::action::Action;
 use crate::runner::untaken;
-use crate::store::{ActionQuery, StoreError};
+use crate::store::ActionQuery;
 
-/// How many of the newest actions that wait are looked at when a server starts.
+/// How many of the newest actions that wait are looked at when a server starts, and about how many
+/// bytes of them.
 const LOOKED_AT: usize = 1000;
+const BYTES: usize = 4 << 20;
 
 impl Engine {
     /// Why an action waits for a runner that there is not: no runner of this server takes its type,
@@ -24,21 +26,29 @@ impl Engine {
         }
     }
 
-    /// Tells of the types that wait for a runner that there is not.
-    pub(super) async fn warn_of_untaken(&self) -> Result<(), StoreError> {
+    /// Tells of the types that wait for a runner that there is not. Nothing depends on it: what
+    /// cannot be read keeps no server from starting.
+    pub(super) async fn warn_of_untaken(&self) {
         let query = ActionQuery {
             statuses: vec![Status::Scheduled, Status::Queued],
             limit: LOOKED_AT,
+            weight: Some(BYTES),
             ..ActionQuery::default()
         };
+        let waiting = match self.0.store.list(&query).await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                tracing::warn!(error = %crate::batcher::chain(&error), "What waits could not be read");
+                return;
+            }
+        };
         let mut told = BTreeSet::new();
-        for action in self.0.store.list(&query).await? {
+        for action in waiting {
             if let Some(reason) = self.waits_in_vain(&action)
                 && told.insert(action.action_type)
             {
                 tracing::warn!(action.id = %action.id, "An action waits in vain: {reason}");
             }
         }
-        Ok(())
     }
 }
